@@ -91,6 +91,16 @@ impl<'a> Endpoints<'a> {
         })
     }
 
+    /// The number of SRV records that they make: one for each port of each that is asked for, -1 and duplicates too.
+    pub fn record_count(&self) -> usize {
+        let ports = |slice: &SliceView<'_>| slice.ports.or_sentinel().filter(|port| self.ports.matches(port)).count();
+        if self.label.is_empty() && self.zonal.is_none() {
+            self.slices().map(|slice| slice.len() * ports(&slice)).sum()
+        } else {
+            self.iter().map(|(slice, _)| ports(&slice)).sum()
+        }
+    }
+
     pub fn exists(&self) -> bool {
         self.exists || self.iter().next().is_some()
     }

@@ -67,7 +67,7 @@ pub enum Outcome {
 pub struct Scratch {
     names: NameWriter,
     seen: Seen,
-    more_seen: Seen,
+    hosts: Vec<records::Host>,
     name: Vec<u8>,
     alias: QName,
     links: Vec<chase::Link>,

@@ -11,6 +11,23 @@ use core::net::IpAddr;
 /// Pointers reach this far (RFC 1035 section 4.1.4).
 const MAX_POINTER: usize = 0x3fff;
 
+/// The target of an SRV record, and one of its addresses.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// The hash of the target's name.
+    target: u64,
+    /// Where the target's name is in the message.
+    offset: u32,
+    ip: IpAddr,
+}
+
+/// The buffers that SRV records of endpoints need.
+struct SrvScratch<'a> {
+    name: &'a mut Vec<u8>,
+    seen: &'a mut Seen,
+    hosts: &'a mut Vec<Host>,
+}
+
 impl Resolver<'_> {
     /// A (or AAAA): the path that nearly every query takes.
     pub(super) fn addresses(
@@ -100,7 +117,7 @@ impl Resolver<'_> {
     pub(super) fn services(&self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<(), Negative> {
         let located = self.located();
         let mut reply = self.reply(&mut scratch.names, out);
-        let (seen, more_seen) = (&mut scratch.seen, &mut scratch.more_seen);
+        let seen = &mut scratch.seen;
         let any = match &located {
             Located::Nothing => return Err(Negative::NameError),
             Located::Empty | Located::NameServer | Located::Alias(_) => false,
@@ -111,10 +128,8 @@ impl Resolver<'_> {
                 self.srv_of_service(service, *ports, &mut scratch.name, seen, &mut reply)
             }
             Located::Endpoints(endpoints) => {
-                if !endpoints.exists() {
-                    return Err(Negative::NameError);
-                }
-                self.srv_of_endpoints(endpoints, &mut scratch.name, (seen, more_seen), &mut reply)
+                let mut buffers = SrvScratch { name: &mut scratch.name, seen, hosts: &mut scratch.hosts };
+                self.srv_of_endpoints(endpoints, &mut buffers, &mut reply).ok_or(Negative::NameError)?
             }
         };
         if !any {
@@ -180,73 +195,71 @@ impl Resolver<'_> {
         any
     }
 
+    /// Returns `None` if the name does not exist, and else whether there are records.
     fn srv_of_endpoints(
         &self,
         endpoints: &Endpoints<'_>,
-        name: &mut Vec<u8>,
-        (seen, targets): (&mut Seen, &mut Seen),
+        scratch: &mut SrvScratch<'_>,
         reply: &mut Reply<'_>,
-    ) -> bool {
+    ) -> Option<bool> {
+        let SrvScratch { name, seen, hosts } = scratch;
+        let total = endpoints.record_count();
+        if total == 0 {
+            return endpoints.is_zonal().then_some(false);
+        }
         self.service_name(endpoints.namespace, endpoints.service, name);
         let asked = |port: &PortView<'_>| endpoints.ports.matches(port);
-        let total: usize = endpoints.iter().map(|(slice, _)| slice.ports.or_sentinel().filter(asked).count()).sum();
-        let weight = weight(total);
+        let (ttl, weight) = (self.ttl(), weight(total));
         seen.clear();
-        targets.clear();
+        hosts.clear();
         let mut any = false;
-        // The offset of the Service's own name, at the end of the first target.
-        let mut parent = None;
         for (slice, endpoint) in endpoints.iter() {
-            if reply.is_full() {
-                break;
-            }
             let label = endpoint.label();
             let target = self.target_hash(&label, slice.cluster);
+            let mut host = None;
             for number in slice.ports.or_sentinel().filter(asked).filter_map(|port| port.number) {
-                if !seen.insert(target ^ (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), 0) {
+                any = true;
+                let record = target ^ (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                if let Some(offset) = seen.get(record) {
+                    host = Some(offset);
                     continue;
                 }
-                any = true;
                 let written = with_cluster(slice.cluster, |cluster| {
-                    reply.srv(Owner::QNAME, self.ttl(), weight, number, &[label.wire(), cluster, name])
+                    reply.srv(Owner::QNAME, ttl, weight, number, &[label.wire(), cluster, name])
                 });
-                if let Some(offset) = written {
-                    targets.insert(target, offset as u32);
-                    let cluster = if slice.cluster.is_empty() { 0 } else { 1 + slice.cluster.len() };
-                    parent.get_or_insert(offset + label.wire().len() + cluster);
-                }
+                // Full: nothing that comes later can fit in either.
+                let Some(offset) = written else { return Some(true) };
+                seen.insert(record, offset as u32);
+                host = Some(offset as u32);
+            }
+            // A slice without a port has no SRV records, and so no addresses to add.
+            if let Some(offset) = host {
+                hosts.push(Host { target, offset, ip: endpoint.ip });
             }
         }
         seen.clear();
-        for (slice, endpoint) in endpoints.iter() {
-            if reply.is_full() {
+        // Offset of the Service's own name at the end of the first target, for hosts too far away to point to.
+        let first = hosts.first().map_or(0, |host| host.offset as usize);
+        let parent = |reply: &Reply<'_>| first + reply.name_len(first) - name.len();
+        for Host { target, offset, ip } in hosts.iter() {
+            if !seen.insert(self.hash(*ip, &target.to_ne_bytes()), 0) {
+                continue;
+            }
+            let offset = *offset as usize;
+            let written = if offset <= MAX_POINTER {
+                reply.address(Section::Additional, Owner::At(offset as u16), ttl, *ip)
+            } else {
+                let own = reply.name_len(offset) - name.len();
+                let mut below = [0; 128];
+                below[..own].copy_from_slice(reply.octets(offset, own));
+                let parent = parent(reply) as u16;
+                reply.address(Section::Additional, Owner::Below(&below[..own], parent), ttl, *ip)
+            };
+            if !written {
                 break;
             }
-            // A slice without a port has no SRV records, and so no addresses to add.
-            if !slice.ports.or_sentinel().any(|port| port.number.is_some() && asked(&port)) {
-                continue;
-            }
-            let label = endpoint.label();
-            let target = self.target_hash(&label, slice.cluster);
-            let (Some(offset), Some(parent)) = (targets.get(target), parent) else { continue };
-            if !seen.insert(self.hash(endpoint.ip, label.text()) ^ target, 0) {
-                continue;
-            }
-            let ttl = self.ttl();
-            if offset as usize <= MAX_POINTER {
-                reply.address(Section::Additional, Owner::At(offset as u16), ttl, endpoint.ip);
-            } else {
-                // Too far away to point to: the label again, and a pointer to the rest.
-                with_cluster(slice.cluster, |cluster| {
-                    let mut below = [0; 128];
-                    let (label, len) = (label.wire(), label.wire().len() + cluster.len());
-                    below[..label.len()].copy_from_slice(label);
-                    below[label.len()..len].copy_from_slice(cluster);
-                    reply.address(Section::Additional, Owner::Below(&below[..len], parent as u16), ttl, endpoint.ip)
-                });
-            }
         }
-        any
+        Some(any)
     }
 
     /// CNAME: an alias is shown, not followed.

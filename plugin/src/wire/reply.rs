@@ -84,9 +84,18 @@ impl<'a> Reply<'a> {
         self.truncated = true;
     }
 
-    /// Whether a record was left out, so that writing more is in vain.
-    pub fn is_full(&self) -> bool {
-        self.truncated
+    /// The octets of the uncompressed name at `offset`.
+    pub fn name_len(&self, offset: usize) -> usize {
+        let mut at = offset;
+        while let Some(&size) = self.out.get(at).filter(|size| **size != 0) {
+            at += 1 + usize::from(size);
+        }
+        at + 1 - offset
+    }
+
+    /// `len` octets of the message from `offset`, fewer at its end.
+    pub fn octets(&self, offset: usize, len: usize) -> &[u8] {
+        self.out.get(offset..offset + len).unwrap_or_default()
     }
 
     /// Writes a record, its data by `rdata`. Returns whether it fitted.
