@@ -112,7 +112,7 @@ pub fn ips(texts: &[&str]) -> Vec<IpAddr> {
 /// The `index`th of many addresses, of either family.
 pub fn nth_ip(index: u32, v6: bool) -> IpAddr {
     if v6 {
-        IpAddr::from((0xfd00_0244_u128 << 96) + u128::from(index) + 1)
+        IpAddr::V6(((0xfd00_0244_u128 << 96) + u128::from(index) + 1).into())
     } else {
         IpAddr::from((0x0af4_0000 + index).to_be_bytes())
     }
@@ -197,8 +197,7 @@ impl Cluster {
                 target_name: endpoint.target.as_str().into(),
                 zone: endpoint.zone.as_str().into(),
             });
-            let object =
-                object::EndpointSlice { meta, ports: ports(&slice.ports), endpoints: endpoints.collect() };
+            let object = object::EndpointSlice { meta, ports: ports(&slice.ports), endpoints: endpoints.collect() };
             upsert(Object::EndpointSlice(object));
         }
         for pod in &self.pods {

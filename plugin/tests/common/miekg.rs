@@ -173,8 +173,10 @@ impl Reader<'_> {
             2 | 5 | 12 => _ = self.name()?,
             6 => {
                 self.name()?;
-                self.name()?;
-                // Numbers that are missing from the end on are 0.
+                // What is missing from the end on is empty or 0.
+                if self.at < self.packet.len() {
+                    self.name()?;
+                }
                 for _ in 0..5 {
                     if self.at < self.packet.len() {
                         self.take(4)?;
@@ -225,23 +227,64 @@ pub fn truncated(ask: &Ask, sections: [&[Rec]; 3], limit: usize) -> [usize; 3] {
     lengths.name(&ask.qname, true);
     lengths.at += 4;
     let mut kept = [0; 3];
-    for (kept, records) in kept.iter_mut().zip(sections) {
+    for (section, records) in sections.into_iter().enumerate() {
         for record in records {
-            if lengths.at >= limit {
-                return settled(kept, lengths.at, limit, record, &mut lengths);
-            }
             lengths.record(record);
             if lengths.at > limit {
-                return kept_so_far(sections, kept, records);
+                return kept;
             }
-            *kept += 1;
+            kept[section] += 1;
         }
     }
     kept
 }
 
+/// The length of a compressed message so far (`Msg.Len`).
 struct Lengths {
     at: usize,
-    /// The names that later ones may point to (`compressionLenSearch`).
+    /// The names that later ones may point to.
     known: HashSet<Vec<Vec<u8>>>,
+}
+
+impl Lengths {
+    /// `domainNameLen`: what a name adds. Names that may not be compressed may still be pointed to.
+    fn name(&mut self, name: &Name, compress: bool) {
+        let mut length = 0;
+        for index in 0..name.0.len() {
+            let rest = &name.0[index..];
+            if self.known.contains(rest) {
+                self.at += if compress { length + 2 } else { name.wire_len() };
+                return;
+            }
+            if self.at + length < 0x4000 {
+                self.known.insert(rest.to_vec());
+            }
+            length += name.0[index].len() + 1;
+        }
+        self.at += length + 1;
+    }
+
+    fn record(&mut self, record: &Rec) {
+        self.name(&record.owner, true);
+        self.at += 10;
+        match &record.data {
+            Data::Address(ip) => self.at += if ip.is_ipv4() { 4 } else { 16 },
+            Data::Name(target) => self.name(target, true),
+            Data::Srv { target, .. } => {
+                self.at += 6;
+                self.name(target, false);
+            }
+            Data::Soa { mname, rname, .. } => {
+                self.name(mname, true);
+                self.name(rname, true);
+                self.at += 20;
+            }
+            Data::Mx { exchange, .. } => {
+                self.at += 2;
+                self.name(exchange, true);
+            }
+            Data::Txt(texts) => self.at += texts.iter().map(|text| text.len() + 1).sum::<usize>(),
+            Data::Other(octets) => self.at += octets.len(),
+        }
+    }
 }

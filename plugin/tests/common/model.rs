@@ -27,7 +27,10 @@ pub enum Up {
     /// None is expected.
     NotAsked,
     Failed,
-    Answer { truncated: bool, records: Vec<Rec> },
+    Answer {
+        truncated: bool,
+        records: Vec<Rec>,
+    },
 }
 
 /// What should come of a query.
@@ -118,8 +121,7 @@ pub fn resolve(cluster: &Cluster, ask: &Ask, up: &Up) -> Expected {
         251 | 252 => return Expected::Transfer,
         _ => model.exists(&ask.qname).map(|()| Vec::new()),
     };
-    let mut answer =
-        Answer { truncated: model.truncated, asked: model.asked.clone(), additional, ..Answer::default() };
+    let mut answer = Answer { truncated: model.truncated, asked: model.asked.clone(), additional, ..Answer::default() };
     match records {
         Err(NameError) if config.fallthrough.iter().any(|zone| ask.qname.is_in(&Name::of(zone))) => {
             return Expected::Fallthrough;
@@ -216,7 +218,7 @@ impl Model<'_> {
         }
         let four = request.service.matches('-').count() == 3 && !request.service.contains("--");
         let ip = request.service.replace('-', if four { "." } else { ":" });
-        let key = Name(vec![request.service.clone().into(), request.namespace.clone().into(), b"pod".to_vec()]);
+        let key = Name::labels(&[&request.service, &request.namespace, "pod"]);
         let found = |ip| Found { host: Host::Ip(ip), port: Some(0), key: key.under(&self.zone) };
         if self.cluster.config.pods == PodMode::Insecure {
             return parse_ip(&ip).map(|ip| vec![found(ip)]).ok_or(NameError);
@@ -242,8 +244,7 @@ impl Model<'_> {
         let (backing, ports) = if self.multicluster {
             let mut imports = self.cluster.imports.iter();
             let import = imports.find(|import| is(&import.namespace, &import.name)).ok_or(NameError)?;
-            let backing =
-                if import.headless { Backing::Headless } else { Backing::ClusterIps(import.ips.clone()) };
+            let backing = if import.headless { Backing::Headless } else { Backing::ClusterIps(import.ips.clone()) };
             (backing, import.ports.clone())
         } else {
             let mut services = self.cluster.services.iter();
@@ -262,8 +263,7 @@ impl Model<'_> {
             .collect();
         let headless = backing == Backing::Headless;
         let name = |head: &[&str]| {
-            let labels = head.iter().chain(&[&*request.service, &*request.namespace, "svc"]);
-            Name(labels.map(|label| label.as_bytes().to_vec()).collect()).under(&self.zone)
+            Name::labels(head).under(&Name::labels(&[&request.service, &request.namespace, "svc"])).under(&self.zone)
         };
         if self.cluster.config.ignore_empty_service
             && matches!(backing, Backing::ClusterIps(_))
@@ -357,7 +357,8 @@ impl Model<'_> {
         let left = self.left(name);
         // Decided: compared without case.
         if left == ["dns", "ns"] {
-            let servers = self.ns_addresses().into_iter().filter(|(_, ip)| (if ip.is_ipv4() { A } else { AAAA }) == qtype);
+            let servers =
+                self.ns_addresses().into_iter().filter(|(_, ip)| (if ip.is_ipv4() { A } else { AAAA }) == qtype);
             return Ok(servers.map(|(_, ip)| Found { host: Host::Ip(ip), port: Some(0), key: name.clone() }).collect());
         }
         let mut found = self.records(name)?;
@@ -376,7 +377,12 @@ impl Model<'_> {
                 Host::Ip(ip) => {
                     let family = if ip.is_ipv4() { A } else { AAAA };
                     if family == qtype && seen.insert(ip) {
-                        records.push(Rec { owner: name.clone(), rtype: qtype, ttl: self.ttl(), data: Data::Address(ip) });
+                        records.push(Rec {
+                            owner: name.clone(),
+                            rtype: qtype,
+                            ttl: self.ttl(),
+                            data: Data::Address(ip),
+                        });
                     }
                 }
                 Host::Name(target) => {
@@ -460,13 +466,12 @@ impl Model<'_> {
     fn pointers(&self, name: &Name) -> Result<Vec<Rec>, NameError> {
         let Some(ip) = reversed_ip(name) else { return self.records(name).map(|_| Vec::new()) };
         let primary = self.cluster.config.zones.iter().map(|zone| Name::of(zone).lower());
-        let primary = primary.into_iter().find(|zone| {
+        let primary = { primary }.find(|zone| {
             !(zone.0.len() > 2 && (zone.is_in(&Name::of("in-addr.arpa")) || zone.is_in(&Name::of("ip6.arpa"))))
         });
         let exposed = |namespace: &str| self.cluster.config.namespaces.is_empty() || self.namespace_exposed(namespace);
         let record = |labels: &[&str]| {
-            let target = Name(labels.iter().map(|label| label.as_bytes().to_vec()).collect());
-            let target = target.under(&Name::of("svc")).under(primary.as_ref().unwrap());
+            let target = Name::labels(labels).under(&Name::of("svc")).under(primary.as_ref().unwrap());
             Rec { owner: name.clone(), rtype: PTR, ttl: self.ttl(), data: Data::Name(target) }
         };
         let services = self.cluster.services.iter().filter(|service| {
@@ -509,8 +514,8 @@ impl Model<'_> {
                 let services = self.cluster.services.iter();
                 for service in services.filter(|other| other.namespace == slice.namespace && other.name == service) {
                     let name = |head: &[&str]| {
-                        let labels = head.iter().chain(&[&*service.name, &*service.namespace, "svc"]);
-                        Name(labels.map(|label| label.as_bytes().to_vec()).collect()).under(&self.zone)
+                        let name = Name::labels(&[&service.name, &service.namespace, "svc"]);
+                        Name::labels(head).under(&name).under(&self.zone)
                     };
                     match &service.backing {
                         Backing::Headless => {

@@ -12,6 +12,11 @@ impl Name {
         Self(text.split('.').filter(|label| !label.is_empty()).map(|label| label.as_bytes().to_vec()).collect())
     }
 
+    /// The name of these labels.
+    pub fn labels(labels: &[&str]) -> Self {
+        Self(labels.iter().map(|label| label.as_bytes().to_vec()).collect())
+    }
+
     /// The wire form (RFC 1035 section 3.1).
     pub fn wire(&self) -> Vec<u8> {
         let mut wire = Vec::new();

@@ -22,9 +22,21 @@ pub enum Data {
     Address(IpAddr),
     /// CNAME, NS, PTR.
     Name(Name),
-    Srv { priority: u16, weight: u16, port: u16, target: Name },
-    Soa { mname: Name, rname: Name, numbers: [u32; 5] },
-    Mx { preference: u16, exchange: Name },
+    Srv {
+        priority: u16,
+        weight: u16,
+        port: u16,
+        target: Name,
+    },
+    Soa {
+        mname: Name,
+        rname: Name,
+        numbers: [u32; 5],
+    },
+    Mx {
+        preference: u16,
+        exchange: Name,
+    },
     Txt(Vec<Vec<u8>>),
     Other(Vec<u8>),
 }

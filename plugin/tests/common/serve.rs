@@ -1,8 +1,8 @@
 //! The engine behind the checks of a server, in the order of CoreDNS's `Server.ServeDNS`.
 
 use super::model::Up;
-use super::reply::upstream_message;
 use super::name::Name;
+use super::reply::upstream_message;
 use rustk8s::wire::{CLASS_IN, Query, Rcode, Reject, Transport};
 use rustk8s::{Client, Outcome, Scratch, Snapshot, Upstream};
 use std::net::{IpAddr, Ipv4Addr};
@@ -56,8 +56,7 @@ impl Server {
             return Served::Error(self.out.clone());
         }
         let client = Client { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), transport };
-        let mut outcome =
-            snapshot.resolve(&self.query, &client, Upstream::NotAsked, &mut self.scratch, &mut self.out);
+        let mut outcome = snapshot.resolve(&self.query, &client, Upstream::NotAsked, &mut self.scratch, &mut self.out);
         if let Outcome::NeedUpstream { qtype } = outcome {
             assert_eq!(qtype, self.query.qtype());
             let target = labels(self.scratch.target());

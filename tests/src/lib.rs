@@ -1,0 +1,5 @@
+//! x
+
+pub mod apiserver;
+pub mod conformance;
+pub mod demo;
