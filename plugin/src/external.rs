@@ -330,9 +330,9 @@ impl<'a> Answering<'a> {
         (found, rcode)
     }
 
-    /// `LABELS.ZONE`, the zone spelled as in the question.
-    fn name_below(&self, labels: &[&[u8]]) -> Vec<u8> {
-        let mut name = Vec::new();
+    /// `HOST.LABELS.ZONE`, the zone spelled as in the question; `host` is in wire form.
+    fn name_below(&self, host: &[u8], labels: &[&[u8]]) -> Vec<u8> {
+        let mut name = host.to_vec();
         for label in labels {
             push_label(&mut name, label);
         }
@@ -341,7 +341,7 @@ impl<'a> Answering<'a> {
     }
 
     fn external_addresses(&self, service: &ServiceView<'a>, asked: &Asked<'_>) -> Vec<Found<'a>> {
-        let name = self.name_below(&[service.name, service.namespace]);
+        let name = self.name_below(&[], &[service.name, service.namespace]);
         let ports = || service.ports().or_sentinel().filter(|port| asked.ports.matches(port));
         let found = service.external().flat_map(|address| ports().map(move |port| (address, port.number)));
         found.map(|(address, port)| Found { address, port, name: name.clone() }).collect()
@@ -357,7 +357,7 @@ impl<'a> Answering<'a> {
                 if !asked.endpoint.is_empty() && !endpoint.is_called(asked.endpoint, spelled) {
                     continue;
                 }
-                let name = self.name_below(&[endpoint.label().text(), asked.service, asked.namespace]);
+                let name = self.name_below(endpoint.label().wire(), &[asked.service, asked.namespace]);
                 let ports = slice.ports.or_sentinel().filter(|port| asked.ports.matches(port));
                 let address = External::Ip(endpoint.ip);
                 found.extend(ports.map(|port| Found { address, port: port.number, name: name.clone() }));

@@ -186,14 +186,15 @@ impl Transfer {
             if multicluster { store.import(namespace, service_name) } else { store.service(namespace, service_name) };
         let Some(service) = found else { return };
         let zone = self.zone_name();
-        let below = |labels: &[&[u8]]| {
-            let mut name = Vec::new();
+        let under = |host: &[u8], labels: &[&[u8]]| {
+            let mut name = host.to_vec();
             for label in labels.iter().chain(&[service_name, namespace, b"svc"]) {
                 push_label(&mut name, label);
             }
             name.extend_from_slice(&zone);
             name
         };
+        let below = |labels: &[&[u8]]| under(&[], labels);
         let base = below(&[]);
         if service.kind == ServiceKind::ExternalName {
             let mut target = Vec::new();
@@ -236,7 +237,7 @@ impl Transfer {
         for slice in tables.of(hash, namespace, service_name) {
             let weight = weight(slice.len());
             for endpoint in slice.endpoints() {
-                let host = below(&[endpoint.label().text()]);
+                let host = under(endpoint.label().wire(), &[]);
                 self.push(base.clone(), Data::Address(endpoint.ip));
                 self.push(host.clone(), Data::Address(endpoint.ip));
                 for port in slice.ports.filter(|port| !port.name.is_empty()) {

@@ -81,8 +81,8 @@ impl crate::engine::Snapshot {
     pub(crate) fn name_servers(&self, zone: &[u8]) -> Vec<NameServer> {
         let mut servers = Vec::new();
         let mut found = false;
-        let name = |labels: &[&[u8]]| {
-            let mut name = Vec::new();
+        let name = |host: &[u8], labels: &[&[u8]]| {
+            let mut name = host.to_vec();
             for label in labels {
                 push_label(&mut name, label);
             }
@@ -95,17 +95,17 @@ impl crate::engine::Snapshot {
                 let Some(service) = self.store.service(slice.namespace, slice.service) else { continue };
                 if service.headless() {
                     servers.extend(slice.endpoints().map(|endpoint| NameServer {
-                        name: name(&[endpoint.label().text(), service.name, service.namespace, b"svc"]),
+                        name: name(endpoint.label().wire(), &[service.name, service.namespace, b"svc"]),
                         ip: endpoint.ip,
                     }));
                 } else {
-                    let name = name(&[service.name, service.namespace, b"svc"]);
+                    let name = name(&[], &[service.name, service.namespace, b"svc"]);
                     servers.extend(service.ips.map(|ip| NameServer { name: name.clone(), ip }));
                 }
             }
         }
         if !found {
-            let name = name(&[b"ns", b"dns"]);
+            let name = name(&[], &[b"ns", b"dns"]);
             servers.extend(self.local_ips.iter().map(|&ip| NameServer { name: name.clone(), ip }));
         }
         let mut unique: Vec<NameServer> = Vec::with_capacity(servers.len());

@@ -289,7 +289,7 @@ impl Resolver<'_> {
     }
 
     fn target_hash(&self, label: &EndpointLabel, cluster: &[u8]) -> u64 {
-        self.snapshot.store.settings.hasher.identity(cluster, label.text())
+        self.snapshot.store.settings.hasher.identity(cluster, label.wire())
     }
 }
 

@@ -68,6 +68,10 @@ pub(crate) fn parse(name: &QName, count: usize, multicluster: bool, zonal: bool)
     if count == 1 {
         return Request::Apex;
     }
+    // A dot inside of a label is no separator: no object has such a name, but one could look like it.
+    if [label(1), label(2), label(3)].iter().any(|label| label.contains(&b'.')) {
+        return Request::Invalid;
+    }
     let mut request = ServiceRequest { namespace: label(1), service: label(2), ..ServiceRequest::default() };
     match count {
         ..=3 => {}

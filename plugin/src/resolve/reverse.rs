@@ -29,7 +29,7 @@ impl Resolver<'_> {
         let by_name = |service: &ServiceView<'_>| (service.namespace.to_vec(), service.name.to_vec());
         let service = store.services_at(ip).filter(|service| exposed(service.namespace)).min_by_key(by_name);
         if let Some(service) = service {
-            self.target(&[service.name, service.namespace], &mut scratch.name);
+            self.target(&[], &[service.name, service.namespace], &mut scratch.name);
             reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.ttl(), &scratch.name);
             reply.finish();
             return Ok(());
@@ -39,7 +39,7 @@ impl Resolver<'_> {
         let mut any = false;
         for slice in store.slices_at(ip).filter(|slice| exposed(slice.namespace)) {
             for endpoint in slice.endpoints().filter(|endpoint| endpoint.ip == ip) {
-                self.target(&[endpoint.label().text(), slice.service, slice.namespace], &mut scratch.name);
+                self.target(endpoint.label().wire(), &[slice.service, slice.namespace], &mut scratch.name);
                 if seen.insert(store.settings.hasher.identity(&scratch.name, &[]), 0) {
                     any = true;
                     reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.ttl(), &scratch.name);
@@ -53,10 +53,13 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// `LABELS.svc.PRIMARYZONE` in wire form.
-    fn target(&self, labels: &[&[u8]], name: &mut Vec<u8>) {
+    /// `HOST.PARTS.svc.PRIMARYZONE` in wire form; `host` is in wire form. A part with dots, which the API server lets
+    /// into the label that names a slice's Service, becomes several labels, as in CoreDNS.
+    fn target(&self, host: &[u8], parts: &[&[u8]], name: &mut Vec<u8>) {
         name.clear();
-        for label in labels {
+        name.extend_from_slice(host);
+        for label in parts.iter().flat_map(|part| part.split(|&octet| octet == b'.')).filter(|label| !label.is_empty())
+        {
             push_label(name, label);
         }
         push_label(name, b"svc");

@@ -93,8 +93,10 @@ impl Encoder {
                     .into_iter()
                     .find(|name| !name.is_empty());
                 match (named, &address.spelled) {
-                    // What cannot be a label cannot be served; the address's own name can.
-                    (Some(name), _) if name.len() <= crate::name::MAX_LABEL && !name.contains('.') => self.text(name),
+                    // What cannot be part of a name cannot be served; the address's own name can.
+                    (Some(name), _) if name.len() <= crate::name::MAX_LABEL && !name.split('.').any(str::is_empty) => {
+                        self.text(name);
+                    }
                     (None, Some(spelled)) => {
                         let dashed = spelled_label(spelled);
                         self.text(&dashed);
@@ -461,34 +463,49 @@ pub(crate) struct EndpointView<'a> {
     pub zone: &'a [u8],
 }
 
-/// The label that an endpoint's name starts with.
+/// What an endpoint's name starts with: a label, or several where a pod's name has dots.
 #[derive(Clone, Copy)]
 pub(crate) struct EndpointLabel {
+    /// Labels in wire form: as long as the text, and one octet more.
     octets: [u8; 64],
+    len: usize,
 }
 
 impl EndpointLabel {
-    /// The label, without its length.
-    pub fn text(&self) -> &[u8] {
+    /// The labels in wire form, without a final zero.
+    pub fn wire(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+
+    /// The text of the first label.
+    fn first(&self) -> &[u8] {
         &self.octets[1..=usize::from(self.octets[0])]
     }
 
-    /// The label, its length in front.
-    pub fn wire(&self) -> &[u8] {
-        &self.octets[..=usize::from(self.octets[0])]
+    /// A label, or labels with dots between, of at most 63 octets together.
+    fn from_text(text: &[u8]) -> Self {
+        let mut label = Self { octets: [0; 64], len: 0 };
+        for part in text.split(|&octet| octet == b'.') {
+            label.push_label(part);
+        }
+        label
     }
 
-    fn push(&mut self, octet: u8) {
-        let len = usize::from(self.octets[0]) + 1;
-        if let Some(place) = self.octets.get_mut(len) {
-            *place = octet;
-            self.octets[0] = len as u8;
+    fn push_label(&mut self, part: &[u8]) {
+        let start = self.len + 1;
+        if let Some(place) = self.octets.get_mut(start..start + part.len()) {
+            place.copy_from_slice(part);
+            self.octets[self.len] = part.len() as u8;
+            self.len = start + part.len();
         }
     }
 
-    fn extend(&mut self, octets: &[u8]) {
-        for &octet in octets {
-            self.push(octet);
+    /// Appends to the only label.
+    fn push(&mut self, octet: u8) {
+        if let Some(place) = self.octets.get_mut(self.len.max(1)) {
+            *place = octet;
+            self.octets[0] += 1;
+            self.len = self.len.max(1) + 1;
         }
     }
 }
@@ -496,22 +513,22 @@ impl EndpointLabel {
 impl EndpointView<'_> {
     /// The endpoint's hostname, else its pod's name, else its address with dashes (CoreDNS's `endpointHostname`).
     pub fn label(&self) -> EndpointLabel {
-        let mut label = EndpointLabel { octets: [0; 64] };
-        if self.label.is_empty() {
-            write_dashed(self.ip, &mut label);
-        } else {
-            label.extend(self.label);
+        if !self.label.is_empty() {
+            return EndpointLabel::from_text(self.label);
         }
+        let mut label = EndpointLabel { octets: [0; 64], len: 0 };
+        write_dashed(self.ip, &mut label);
         label
     }
 
     /// Whether `asked`, in lower case, is this endpoint's label. `asked_ip` is the address that `asked` spells.
     pub fn is_called(&self, asked: &[u8], asked_ip: Option<IpAddr>) -> bool {
         if !self.label.is_empty() {
-            return self.label.eq_ignore_ascii_case(asked);
+            // Labels are asked for one by one, so a name of several is never asked for.
+            return self.label.eq_ignore_ascii_case(asked) && !asked.contains(&b'.');
         }
         // The spelling has to be the canonical one as well; it is only made when the address is right.
-        asked_ip == Some(self.ip) && self.label().text() == asked
+        asked_ip == Some(self.ip) && self.label().first() == asked
     }
 }
 
@@ -545,7 +562,7 @@ fn write_dashed(ip: IpAddr, label: &mut EndpointLabel) {
             }
             // Writing to a label cannot fail.
             let _ = write!(Dashes(label), "{v6}");
-            if label.text().last() == Some(&b'-') {
+            if label.first().last() == Some(&b'-') {
                 label.push(b'0');
             }
         }
@@ -648,7 +665,7 @@ mod tests {
         let mut encoder = Encoder::default();
         for (pod_names, third) in [(false, "10-0-0-2"), (true, "pod-2")] {
             let view = SliceView::new(encoder.slice(&slice, "web", "", pod_names, true));
-            let labels: Vec<Vec<u8>> = view.endpoints().map(|endpoint| endpoint.label().text().to_vec()).collect();
+            let labels: Vec<Vec<u8>> = view.endpoints().map(|endpoint| endpoint.label().first().to_vec()).collect();
             let expected =
                 ["10-20-130-4", "Host", third, "fd00--0", "fd00--1-2", "FD00--1", "10-0-0-3"].map(str::as_bytes);
             assert_eq!(labels, expected);

@@ -330,7 +330,37 @@ pub(super) fn read_record(packet: &[u8], at: usize) -> Result<Record<'_>, Malfor
     let start = at + 10;
     let end = start + usize::from(read_u16(packet, at + 8)?);
     let rdata = packet.get(start..end).ok_or(Malformed)?;
+    check_rdata(&packet[..end], start, rtype)?;
     Ok(Record { rtype, class, ttl, rdata, end })
+}
+
+/// Where a record's data can be told apart from other octets, it is: miekg/dns unpacks every record of a query, and a
+/// query that holds a malformed one is FORMERR. `packet` ends where the data ends.
+fn check_rdata(packet: &[u8], start: usize, rtype: u16) -> Result<(), Malformed> {
+    const MX: u16 = 15;
+    const DNAME: u16 = 39;
+    let len = packet.len() - start;
+    // Data that is not there at all is let pass, as in updates.
+    if len == 0 {
+        return Ok(());
+    }
+    let end = match rtype {
+        rtype::A => start + 4,
+        rtype::AAAA => start + 16,
+        rtype::NS | rtype::CNAME | rtype::PTR | DNAME => skip_name(packet, start)?,
+        MX => skip_name(packet, start + 2)?,
+        rtype::SRV => skip_name(packet, start + 6)?,
+        rtype::SOA => skip_name(packet, skip_name(packet, start)?)? + 20,
+        rtype::TXT => {
+            let mut at = start;
+            while let Some(&size) = packet.get(at) {
+                at += 1 + usize::from(size);
+            }
+            at
+        }
+        _ => return Ok(()),
+    };
+    if end == packet.len() { Ok(()) } else { Err(Malformed) }
 }
 
 /// Options are code, length, data. The few that miekg/dns looks into when it unpacks have their lengths checked.
