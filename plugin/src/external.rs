@@ -475,8 +475,8 @@ fn hosts(found: &[Found<'_>]) -> Vec<Vec<u8>> {
 fn append_answer(answer: &Upstream<'_>, section: Section, reply: &mut Reply<'_>) {
     let Upstream::Answer(message) = answer else { return };
     let Ok((records, truncated)) = read_answers(message) else { return };
-    for record in records {
-        reply.raw(section, &record.owner, record.rtype, record.ttl, &record.rdata);
+    for record in &records {
+        reply.copied(section, record);
     }
     if truncated && section == Section::Answer {
         reply.set_truncated();

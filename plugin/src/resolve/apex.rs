@@ -61,7 +61,8 @@ impl Resolver<'_> {
         }
         let exists = match self.located() {
             Located::Nothing | Located::NameServer | Located::Empty => false,
-            Located::ClusterIp(service, _) => service.ips.count() > 0,
+            // A Service that has no address yet counts as one record in CoreDNS, an import without addresses as none.
+            Located::ClusterIp(service, _) => !self.zone.zone.multicluster || service.ips.count() > 0,
             located => located.exists(),
         };
         Err(if exists { Negative::NoData } else { Negative::NameError })

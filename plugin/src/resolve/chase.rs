@@ -115,8 +115,8 @@ impl Resolver<'_> {
                 self.write_addresses(&located, v6, owner, &mut scratch.seen, &mut reply) == Some(true)
             }
             End::Outside(records, truncated) => {
-                for UpstreamRecord { owner, rtype, ttl, rdata } in records {
-                    reply.raw(Section::Answer, owner, *rtype, *ttl, rdata);
+                for record in records {
+                    reply.copied(Section::Answer, record);
                 }
                 if *truncated {
                     reply.set_truncated();

@@ -168,7 +168,6 @@ impl Query {
             let record = read_record(packet, at)?;
             at = record.end;
             if record.rtype == rtype::OPT {
-                check_options(record.rdata)?;
                 self.edns = Some(Edns { udp_size: record.class, ttl: record.ttl });
             }
         }
@@ -358,6 +357,7 @@ fn check_rdata(packet: &[u8], start: usize, rtype: u16) -> Result<(), Malformed>
             }
             at
         }
+        rtype::OPT => return check_options(&packet[start..]),
         _ => return Ok(()),
     };
     if end == packet.len() { Ok(()) } else { Err(Malformed) }
@@ -400,5 +400,33 @@ fn subnet_fits(data: &[u8]) -> bool {
         1 => source <= 32 && scope <= 32,
         2 => source <= 128 && scope <= 128,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opt(rdata: &[u8]) -> alloc::vec::Vec<u8> {
+        let mut packet =
+            alloc::vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'a', 0, 0, 1, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0];
+        packet.push(rdata.len() as u8);
+        packet.extend_from_slice(rdata);
+        packet
+    }
+
+    #[test]
+    fn options_that_cannot_be_read_are_refused() {
+        for (rdata, fits) in [
+            (&b"\x00\x0a\x00\x08cookie12"[..], true),
+            (b"\x00\x0a\x00\x09cookie12", false),
+            (b"\x00\x08\x00\x06\x00\x01\x63\x00\x01\x02", false),
+            (b"\x00\x08\x00\x06\x00\x01\x10\x00\x01\x02", true),
+            (b"\x00\x08\x00\x05\x00\x09\x18\x00\x0a", false),
+            (b"\x00\x0a\x00\x00\x00\x08\x00\x06\x00\x01\x63\x00\x01\x02", false),
+            (b"\x00\x0b\x00\x01x", false),
+        ] {
+            assert_eq!(Query::new().read(&opt(rdata)).is_ok(), fits, "{rdata:?}");
+        }
     }
 }

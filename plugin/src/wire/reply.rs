@@ -3,7 +3,7 @@
 //! Records go straight into the caller's buffer. A record that would not fit is taken back, TC is set, and no more are
 //! written: what is left is what miekg/dns's `Msg.Truncate` leaves of the same records.
 
-use super::{CLASS_IN, HEADER, Query, Rcode, rtype};
+use super::{CLASS_IN, HEADER, Query, Rcode, UpstreamRecord, rtype};
 use crate::name;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -220,9 +220,14 @@ impl<'a> Reply<'a> {
         Some(offset)
     }
 
-    /// A record from another message, its data without compression, under a name in wire form.
-    pub fn raw(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -> bool {
-        self.record(section, Owner::Name(owner), rtype, ttl, |_, out| out.extend_from_slice(rdata))
+    /// A record from another message. Data that is one name is compressed, other data is written as it is.
+    pub fn copied(&mut self, section: Section, record: &UpstreamRecord) -> bool {
+        let UpstreamRecord { owner, rtype, ttl, rdata } = record;
+        let owner = Owner::Name(owner);
+        match *rtype {
+            rtype::CNAME | rtype::NS | rtype::PTR => self.name(section, owner, *rtype, *ttl, rdata),
+            _ => self.record(section, owner, *rtype, *ttl, |_, out| out.extend_from_slice(rdata)),
+        }
     }
 
     /// Makes the qname, and what it ends in, known to names written later.
