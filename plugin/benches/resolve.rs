@@ -48,18 +48,18 @@ fn resolve(bencher: Bencher, cell: &Cell, draw: Draw) {
     bencher.bench_local(|| asker.ask(engine, packets.next()));
 }
 
-#[divan::bench(args = cells())]
+#[divan::bench(args = cells(), sample_size = 512)]
 fn hot(bencher: Bencher, cell: &Cell) {
     resolve(bencher, cell, Draw::Hot);
 }
 
-#[divan::bench(args = cells())]
+#[divan::bench(args = cells(), sample_size = 512)]
 fn random(bencher: Bencher, cell: &Cell) {
     resolve(bencher, cell, Draw::Random);
 }
 
 /// With the latest snapshot taken anew for each query, as a server without batches does.
-#[divan::bench(args = [100, 10_000, 100_000])]
+#[divan::bench(args = SIZES, sample_size = 512)]
 fn shared(bencher: Bencher, size: usize) {
     let shared = SharedEngine::new(Cluster::new(size).engine());
     let mut packets = packets(Case::ClusterIpA, Cluster::new(size), Draw::Hot, &shared.load());

@@ -1,7 +1,7 @@
 //! Runs each case a fixed number of times, for callgrind to count the instructions: `tests/bench.sh instructions`.
 //!
 //! ```text
-//! valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*measured*' --dump-after='*measured*' \
+//! valgrind --tool=callgrind --collect-atstart=no --toggle-collect=instructions::measured --dump-after=instructions::measured \
 //!     target/release/examples/instructions SERVICES TIMES [CASE]
 //! ```
 //! Prints `TIMES CASE` for each, in the order of the profiles that callgrind writes. The hash seed is fixed, so that the
@@ -15,6 +15,9 @@ use rustk8s::object::{Event, Kind};
 use rustk8s::shared::SharedEngine;
 use std::hint::black_box;
 use support::{Asker, Case, Change, Cluster, Draw, NOW, packets};
+
+/// Makes an event about a Service, or what belongs to it.
+type Make = fn(usize, Change) -> Event;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -40,7 +43,6 @@ fn main() {
         }
     }
 
-    type Make = fn(usize, Change) -> Event;
     let events: [(&str, Make); 4] = [
         ("apply Service: another port", |index, change| Event::Upsert(Cluster::service(index, change))),
         ("apply slice of 2 endpoints: one changes", |index, change| Event::Upsert(Cluster::slice(index, change))),
@@ -52,7 +54,7 @@ fn main() {
     for (name, make) in events.into_iter().filter(|(name, _)| wanted(name)) {
         // Slices of 100 are few, or the addresses of one Service would be those of others.
         let index = |time: usize| (time / 2 * 30) % services / 10 * 10;
-        let change = |time: usize| if time % 2 == 0 { Change::After } else { Change::Before };
+        let change = |time: usize| if time.is_multiple_of(2) { Change::After } else { Change::Before };
         let all = || (0..times).map(|time| make(index(time), change(time)));
         all().for_each(|event| engine.apply(event, NOW));
         let mut events: Vec<Event> = all().collect();
@@ -64,7 +66,7 @@ fn main() {
         for (form, make) in [("slim", Cluster::slim_line as fn(_, _, _) -> _), ("full", Cluster::server_line)] {
             let name = format!("feed {form} JSON of a {name}, published");
             if wanted(&name) {
-                let change = |time: usize| if time % 2 == 0 { Change::After } else { Change::Before };
+                let change = |time: usize| if time.is_multiple_of(2) { Change::After } else { Change::Before };
                 let lines: Vec<String> = (0..times).map(|time| make(kind, time / 2 * 10, change(time))).collect();
                 let feed = |line: &String| {
                     shared.update(|engine| engine.feed(line.as_bytes(), NOW, |error| panic!("{error}")));

@@ -126,12 +126,12 @@ pub fn read_object(json: &[u8]) -> Result<Option<Object>, FeedError> {
     object.map(Some).map_err(|error| named(kind, head.metadata, &error))
 }
 
-/// Reads the items of a list of one kind, as the API server sends it: the items need not say their kind.
-/// Malformed items are in the result as errors, in their places.
+/// Reads the items of a list of one kind, as the API server sends it: the items need not say their kind. Each is read
+/// when it is asked for, so that no more than one is in memory; malformed ones are errors in their places.
 ///
 /// # Errors
 /// What is wrong with the list as a whole.
-pub fn read_list(kind: Kind, json: &[u8]) -> Result<Vec<Result<Object, FeedError>>, FeedError> {
+pub fn read_list(kind: Kind, json: &[u8]) -> Result<impl Iterator<Item = Result<Object, FeedError>> + '_, FeedError> {
     #[derive(Deserialize)]
     struct List<'a> {
         #[serde(borrow, default)]
@@ -139,13 +139,13 @@ pub fn read_list(kind: Kind, json: &[u8]) -> Result<Vec<Result<Object, FeedError
     }
     let list: List<'_> =
         serde_json::from_slice(json).map_err(|error| FeedError::new(format!("list of {kind}s"), &error))?;
-    let read = |item: &RawValue| {
+    let read = move |item: &RawValue| {
         Object::read(kind, &mut serde_json::Deserializer::from_str(item.get())).map_err(|error| {
             let head: Head<'_> = serde_json::from_str(item.get()).unwrap_or_default();
             named(kind, head.metadata, &error)
         })
     };
-    Ok(list.items.unwrap_or_default().into_iter().map(read).collect())
+    Ok(list.items.unwrap_or_default().into_iter().map(read))
 }
 
 fn named(kind: Kind, meta: HeadMeta, error: &serde_json::Error) -> FeedError {

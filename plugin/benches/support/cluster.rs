@@ -154,7 +154,7 @@ impl Cluster {
         if change == Change::After && number == 0 { Self::other_ip(index) } else { Self::pod_ip(index, number) }
     }
 
-    /// A pod's name: a StatefulSet's where it is behind a headless Service, else a Deployment's.
+    /// A pod's name: a `StatefulSet`'s where it is behind a headless Service, else a Deployment's.
     pub fn pod_name(index: usize, number: usize) -> String {
         let service = Self::service_name(index);
         if Self::headless(index) {

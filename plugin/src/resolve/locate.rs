@@ -35,6 +35,11 @@ pub(crate) struct PortFilter<'a> {
 }
 
 impl PortFilter<'_> {
+    /// Whether every port is asked for.
+    fn is_any(&self) -> bool {
+        self.name.is_empty() && self.protocol.is_empty()
+    }
+
     /// Asks for nothing in particular.
     pub const ANY: Self = Self { name: &[], protocol: &[] };
 
@@ -191,6 +196,10 @@ fn locate_service<'a>(store: &'a Store, request: ServiceRequest<'a>, multicluste
             exists: zonal.is_some(),
         };
         return Located::Endpoints(endpoints.widened());
+    }
+    // Nothing asked, nothing to compare: the common case.
+    if ports.is_any() && !multicluster {
+        return Located::ClusterIp(service, ports);
     }
     // An import without ports is not answered; a Service without ports is.
     let asked = |port: PortView<'_>| ports.matches(&port);

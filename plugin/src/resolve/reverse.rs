@@ -26,8 +26,10 @@ impl Resolver<'_> {
         let exposed = |namespace: &[u8]| !filtered || store.namespace_exposed(namespace);
         let mut reply = self.reply(&mut scratch.names, out);
         // Of several Services with one address CoreDNS takes any; the first by name is the same on every replica.
-        let by_name = |service: &ServiceView<'_>| (service.namespace.to_vec(), service.name.to_vec());
-        let service = store.services_at(ip).filter(|service| exposed(service.namespace)).min_by_key(by_name);
+        let by_name = |one: &ServiceView<'_>, other: &ServiceView<'_>| {
+            (one.namespace, one.name).cmp(&(other.namespace, other.name))
+        };
+        let service = store.services_at(ip).filter(|service| exposed(service.namespace)).min_by(by_name);
         if let Some(service) = service {
             self.target(&[], &[service.name, service.namespace], &mut scratch.name);
             reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.ttl(), &scratch.name);

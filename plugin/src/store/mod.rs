@@ -415,7 +415,10 @@ impl Store {
             }
         }
         let ips = |slice: Option<(u32, SliceView<'_>)>| -> Vec<IpAddr> {
-            slice.into_iter().flat_map(|(_, slice)| slice.endpoints()).map(|endpoint| endpoint.ip).collect()
+            let Some((_, slice)) = slice else { return Vec::new() };
+            let mut ips = Vec::with_capacity(slice.len());
+            ips.extend(slice.endpoints().map(|endpoint| endpoint.ip));
+            ips
         };
         let (before, after) = (ips(old), ips(new));
         match (old, new) {
@@ -497,21 +500,39 @@ impl Store {
     }
 
     /// Takes the addresses of `before` that are not in `after` out of a table, and puts the new ones in.
-    fn move_addresses(&mut self, table: AddressTable, place: u32, mut before: Vec<IpAddr>, mut after: Vec<IpAddr>) {
+    fn move_addresses(&mut self, table: AddressTable, place: u32, before: Vec<IpAddr>, after: Vec<IpAddr>) {
         let settings = Arc::clone(&self.settings);
         let table = table.of(self);
-        for addresses in [&mut before, &mut after] {
-            addresses.sort_unstable();
-            addresses.dedup();
-        }
         let place = place.to_le_bytes();
-        for &ip in before.iter().filter(|ip| after.binary_search(ip).is_err()) {
+        let (gone, new) = differences(before, after);
+        for ip in gone {
             table.remove(settings.hasher.address(ip), |other| other == place);
         }
-        for &ip in after.iter().filter(|ip| before.binary_search(ip).is_err()) {
+        for ip in new {
             table.insert(settings.hasher.address(ip), &place);
         }
     }
+}
+
+/// The addresses that are in `before` alone and those that are in `after` alone, each once.
+///
+/// A change is mostly one of many addresses: what both begin and end with is not sorted.
+fn differences(mut before: Vec<IpAddr>, mut after: Vec<IpAddr>) -> (Vec<IpAddr>, Vec<IpAddr>) {
+    let suffix = before.iter().rev().zip(after.iter().rev()).take_while(|(old, new)| old == new).count();
+    let last = before.split_off(before.len() - suffix);
+    after.truncate(after.len() - suffix);
+    let prefix = before.iter().zip(&after).take_while(|(old, new)| old == new).count();
+    let (first, old) = before.split_at_mut(prefix);
+    let new = &mut after[prefix..];
+    old.sort_unstable();
+    new.sort_unstable();
+    let only = |these: &[IpAddr], others: &[IpAddr]| -> Vec<IpAddr> {
+        let gone = |ip: &&IpAddr| others.binary_search(ip).is_err() && !first.contains(ip) && !last.contains(ip);
+        let mut only: Vec<IpAddr> = these.iter().filter(gone).copied().collect();
+        only.dedup();
+        only
+    };
+    (only(old, new), only(new, old))
 }
 
 /// A table from addresses, by whose they are.
@@ -596,4 +617,29 @@ fn take_old(table: &Trie, hash: u32, same: impl Fn(&[u8]) -> bool, old: &mut Vec
 /// The hashes that an address or a name of a slice points to.
 fn places(table: &Trie, hash: u32) -> impl Iterator<Item = u32> {
     table.find(hash).filter_map(|place| place.try_into().ok().map(u32::from_le_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::differences;
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+    use core::net::IpAddr;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn differences_are_those_of_the_sets(before in proptest::collection::vec(0..6u8, 0..9),
+                                             after in proptest::collection::vec(0..6u8, 0..9)) {
+            let ips = |all: &[u8]| -> Vec<IpAddr> { all.iter().map(|&octet| IpAddr::from([10, 0, 0, octet])).collect() };
+            let set = |ips: &[IpAddr]| -> BTreeSet<IpAddr> { ips.iter().copied().collect() };
+            let (before, after) = (ips(&before), ips(&after));
+            let (gone, new) = differences(before.clone(), after.clone());
+            let (old_set, new_set) = (set(&before), set(&after));
+            prop_assert_eq!(gone.len(), set(&gone).len());
+            prop_assert_eq!(new.len(), set(&new).len());
+            prop_assert_eq!(set(&gone), &old_set - &new_set);
+            prop_assert_eq!(set(&new), &new_set - &old_set);
+        }
+    }
 }
