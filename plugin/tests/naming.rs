@@ -512,6 +512,11 @@ fn changes_are_seen_at_once() {
     };
     feed(&mut engine, &pod(r#","deletionTimestamp":"2026-01-01T00:00:00Z""#, "Running"));
     assert!(ask(&engine, "10-1-0-1.dev.pod", A).ends_with("A 10.1.0.1"));
+    // Pods that share an address share one record.
+    feed(&mut engine, &pod("", "Running").replace("\"name\":\"p\"", "\"name\":\"q\""));
+    let shared = ask(&engine, "10-1-0-1.dev.pod", SRV);
+    assert!(shared.contains("SRV 0 50 0 10-1-0-1.dev.pod.cluster.local."), "{shared}");
+    feed(&mut engine, &pod("", "Failed").replace("\"name\":\"p\"", "\"name\":\"q\""));
     feed(&mut engine, &pod("", "Failed"));
     assert!(ask(&engine, "10-1-0-1.dev.pod", A).starts_with("NXDOMAIN"));
 

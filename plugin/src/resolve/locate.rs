@@ -23,8 +23,14 @@ pub(crate) enum Located<'a> {
     Endpoints(Endpoints<'a>),
     /// An alias to this text.
     Alias(&'a [u8]),
-    /// A pod's address, under its dashed label.
-    Pod { namespace: &'a [u8], label: &'a [u8], ip: IpAddr },
+    /// The address of pods, under its dashed label.
+    Pod {
+        namespace: &'a [u8],
+        label: &'a [u8],
+        ip: IpAddr,
+        /// How many pods have it, for the weight of SRV records; 1 where nobody looks.
+        pods: usize,
+    },
 }
 
 /// The ports that a name asks for; an empty part asks for any.
@@ -226,10 +232,14 @@ fn locate_pod<'a>(store: &'a Store, namespace: &'a [u8], label: &'a [u8]) -> Loc
         return Located::Empty;
     }
     let Some(ip) = dashed_address(label) else { return Located::Nothing };
-    let located = Located::Pod { namespace, label, ip };
-    let known = store.settings.pods == PodMode::Insecure
-        || is_canonical(label, ip) && store.pods_at(ip).any(|pod| pod.namespace == namespace);
-    if known { located } else { Located::Nothing }
+    let pods = match store.settings.pods {
+        PodMode::Verified if is_canonical(label, ip) => {
+            store.pods_at(ip).filter(|pod| pod.namespace == namespace).count()
+        }
+        PodMode::Verified => 0,
+        _ => 1,
+    };
+    if pods > 0 { Located::Pod { namespace, label, ip, pods } } else { Located::Nothing }
 }
 
 /// The address that a label spells with dashes, if it does: three single dashes are an IPv4 address, anything else may

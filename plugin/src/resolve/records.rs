@@ -121,8 +121,14 @@ impl Resolver<'_> {
         let any = match &located {
             Located::Nothing => return Err(Negative::NameError),
             Located::Empty | Located::NameServer | Located::Alias(_) => false,
-            Located::Pod { namespace, label, ip } => {
-                self.srv_of_pod(namespace, label, *ip, &mut scratch.name, &mut reply)
+            Located::Pod { namespace, label, ip, pods } => {
+                self.pod_name(namespace, label, &mut scratch.name);
+                let name = &scratch.name;
+                // Port 0, once for all of them.
+                if let Some(target) = reply.srv(Owner::QNAME, self.ttl(), weight(*pods), 0, &[name]) {
+                    reply.address(Section::Additional, at(target, name), self.ttl(), *ip);
+                }
+                true
             }
             Located::ClusterIp(service, ports) => {
                 self.srv_of_service(service, *ports, &mut scratch.name, seen, &mut reply)
@@ -139,24 +145,13 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// CoreDNS answers SRV for a pod's name: port 0 at the pod's address.
-    fn srv_of_pod(
-        &self,
-        namespace: &[u8],
-        label: &[u8],
-        ip: IpAddr,
-        name: &mut Vec<u8>,
-        reply: &mut Reply<'_>,
-    ) -> bool {
+    /// `LABEL.NAMESPACE.pod.ZONE` in wire form, the zone spelled as in the question.
+    fn pod_name(&self, namespace: &[u8], label: &[u8], name: &mut Vec<u8>) {
         name.clear();
         push_label(name, label);
         push_label(name, namespace);
         push_label(name, b"pod");
         name.extend_from_slice(self.zone_as_asked());
-        if let Some(target) = reply.srv(Owner::QNAME, self.ttl(), 100, 0, &[name]) {
-            reply.address(Section::Additional, at(target, name), self.ttl(), ip);
-        }
-        true
     }
 
     fn srv_of_service(
