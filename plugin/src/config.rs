@@ -3,6 +3,7 @@
 use crate::hash::KeyHasher;
 use crate::name::{self, NameError};
 use crate::selector::{LabelSelector, SelectorError};
+use crate::store::record::Naming;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
@@ -95,6 +96,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: NameError,
     },
+    /// A zone that leaves no room for the names that its own SOA record holds.
+    #[error("zone '{zone}' is too long: 'hostmaster.{zone}' would be longer than 255 octets")]
+    LongZone {
+        /// The zone as given.
+        zone: String,
+    },
     /// Two options that exclude each other.
     #[error("namespaces and namespace_labels cannot both be set")]
     BothNamespaceFilters,
@@ -167,6 +174,11 @@ impl Settings {
             return Err(ConfigError::Ttl(config.ttl));
         }
         let served = wire_zones(&config.zones)?;
+        for (wire, zone) in served.iter().zip(&config.zones) {
+            if wire.len() + HOSTMASTER.len() > name::MAX_NAME {
+                return Err(ConfigError::LongZone { zone: zone.clone() });
+            }
+        }
         let multicluster = wire_zones(&config.multicluster)?;
         for (wire, zone) in multicluster.iter().zip(&config.multicluster) {
             if !served.contains(wire) {
@@ -206,6 +218,13 @@ impl Settings {
         })
     }
 
+    /// How endpoints are named.
+    pub fn naming(&self) -> Naming {
+        // The zones are sorted, and the primary zone is one of them.
+        let longest_zone = self.zones.first().map_or(1, |zone| zone.wire.len());
+        Naming { pod_names: self.endpoint_pod_names, zones: self.zonal, longest_zone }
+    }
+
     /// The `namespaces` option alone: whether it names this namespace, or is not used.
     pub fn namespace_configured(&self, namespace: &[u8]) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|name| name.as_bytes() == namespace)
@@ -223,6 +242,9 @@ pub(crate) fn wire_zones(zones: &[String]) -> Result<Vec<Box<[u8]>>, ConfigError
         })
         .collect()
 }
+
+/// The label of a zone's contact, in wire form.
+pub(crate) const HOSTMASTER: &[u8] = b"\x0ahostmaster";
 
 /// Below `in-addr.arpa.` or `ip6.arpa.` or one of them.
 ///
@@ -256,6 +278,7 @@ mod tests {
             (Config { multicluster: zones(&["clusterset.local"]), ..base() }, "multicluster zone clusterset.local"),
             (Config { zonal: true, noendpoints: true, ..base() }, "remove noendpoints"),
             (Config { ttl: 3601, ..base() }, "[0, 3600]: 3601"),
+            (Config { zones: zones(&[&["abcdefg"; 31].join(".")]), ..base() }, "is too long: 'hostmaster."),
             (Config { labels: Some("a=(".to_string()), ..base() }, "labels: label selector, at character 3"),
             (Config { namespace_labels: Some("!".to_string()), ..base() }, "namespace_labels: "),
         ];

@@ -3,7 +3,7 @@
 //! `SERVICE.NAMESPACE.ZONE` answers with the Service's external IPs and its load balancer's addresses; with the option
 //! `headless`, Services without any answer with their endpoints. `dns.ZONE` holds the zone's name server.
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, HOSTMASTER};
 use crate::engine::Snapshot;
 use crate::name;
 use crate::resolve::locate::{PortFilter, dashed_address, is_reverse};
@@ -62,8 +62,14 @@ impl ExternalView {
         let mut apex = Vec::new();
         name::push_text(&mut apex, &config.apex.to_ascii_lowercase())
             .map_err(|reason| ConfigError::BadZone { zone: config.apex.clone(), reason })?;
+        let zones = crate::config::wire_zones(&config.zones)?;
+        for (wire, zone) in zones.iter().zip(&config.zones) {
+            if wire.len() + apex.len() + HOSTMASTER.len() > name::MAX_NAME {
+                return Err(ConfigError::LongZone { zone: zone.clone() });
+            }
+        }
         Ok(Self {
-            zones: crate::config::wire_zones(&config.zones)?,
+            zones,
             apex: apex.into_boxed_slice(),
             ttl: config.ttl,
             headless: config.headless,
@@ -180,7 +186,7 @@ impl<'a> Answering<'a> {
 
     fn soa(&self, section: Section, reply: &mut Reply<'_>) {
         let zone = self.zone_as_asked();
-        let hostmaster = [b"\x0ahostmaster", &*self.view.apex, zone].concat();
+        let hostmaster = [HOSTMASTER, &*self.view.apex, zone].concat();
         let serial = self.snapshot.store.serials.external;
         reply.soa_of(section, zone, &self.name_server(), &hostmaster, self.view.ttl, serial);
     }
@@ -291,7 +297,9 @@ impl<'a> Answering<'a> {
             push_label(&mut target, service.name);
             push_label(&mut target, service.namespace);
             target.extend_from_slice(zone);
-            reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.view.ttl, &target);
+            if target.len() <= name::MAX_NAME {
+                reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.view.ttl, &target);
+            }
         }
         reply.finish();
         Outcome::Answer(Rcode::NO_ERROR)
@@ -358,6 +366,9 @@ impl<'a> Answering<'a> {
                     continue;
                 }
                 let name = self.name_below(endpoint.label().wire(), &[asked.service, asked.namespace]);
+                if name.len() > crate::name::MAX_NAME {
+                    continue;
+                }
                 let ports = slice.ports.or_sentinel().filter(|port| asked.ports.matches(port));
                 let address = External::Ip(endpoint.ip);
                 found.extend(ports.map(|port| Found { address, port: port.number, name: name.clone() }));

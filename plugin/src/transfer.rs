@@ -154,9 +154,16 @@ impl Transfer {
         true
     }
 
+    /// Adds a record, unless it holds a name that no message can hold.
     fn push(&mut self, owner: Vec<u8>, data: Data) {
         let ttl = self.snapshot.store.settings.ttl;
-        self.ready.push_back(Record { owner, ttl, data });
+        let target = match &data {
+            Data::Name(_, target) | Data::Srv { target, .. } => target.len(),
+            Data::Soa | Data::Address(_) => 0,
+        };
+        if owner.len().max(target) <= name::MAX_NAME {
+            self.ready.push_back(Record { owner, ttl, data });
+        }
     }
 
     fn zone_name(&self) -> Vec<u8> {

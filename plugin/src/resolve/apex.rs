@@ -111,7 +111,7 @@ impl crate::engine::Snapshot {
         }
         let mut unique: Vec<NameServer> = Vec::with_capacity(servers.len());
         for server in servers {
-            if !unique.contains(&server) {
+            if server.name.len() <= crate::name::MAX_NAME && !unique.contains(&server) {
                 unique.push(server);
             }
         }

@@ -3,6 +3,7 @@
 use super::locate::{Endpoints, Located, PortFilter};
 use super::seen::Seen;
 use super::{Negative, Outcome, Resolver, Scratch, Upstream};
+use crate::name::MAX_NAME;
 use crate::store::record::{EndpointLabel, PortView, ServiceView};
 use crate::wire::{Owner, Rcode, Reply, Section};
 use alloc::vec::Vec;
@@ -210,13 +211,18 @@ impl Resolver<'_> {
         let mut any = false;
         for (slice, endpoint) in endpoints.iter() {
             let label = endpoint.label();
+            // A name that no message can hold is left out; CoreDNS leaves the whole reply out.
+            let cluster = if slice.cluster.is_empty() { 0 } else { 1 + slice.cluster.len() };
+            if label.wire().len() + cluster + name.len() > MAX_NAME {
+                continue;
+            }
             let target = self.target_hash(&label, slice.cluster);
             let mut host = None;
             for number in slice.ports.or_sentinel().filter(asked).filter_map(|port| port.number) {
                 any = true;
                 let record = target ^ (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 if let Some(offset) = seen.get(record) {
-                    host = Some(offset);
+                    host.get_or_insert(offset);
                     continue;
                 }
                 let written = with_cluster(slice.cluster, |cluster| {
@@ -225,7 +231,8 @@ impl Resolver<'_> {
                 // Full: nothing that comes later can fit in either.
                 let Some(offset) = written else { return Some(true) };
                 seen.insert(record, offset as u32);
-                host = Some(offset as u32);
+                // The first of several is the likeliest to be within reach of pointers.
+                host.get_or_insert(offset as u32);
             }
             // A slice without a port has no SRV records, and so no addresses to add.
             if let Some(offset) = host {

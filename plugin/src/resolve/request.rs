@@ -71,7 +71,9 @@ pub(crate) fn parse(name: &QName, count: usize, multicluster: bool, zonal: bool)
     // A dot inside of a label is no separator: no object has such a name, but one could look like it.
     // One look at all of them first: a length may look like a dot (46 octets), and then each is looked at.
     let dotted = name.folded()[..name.label_start(count)].contains(&b'.');
-    if dotted && [label(1), label(2), label(3)].iter().any(|label| label.contains(&b'.')) {
+    // Labels left of a pod's do not matter at all.
+    let named = if service { 1..4 } else { 1..3 };
+    if dotted && named.into_iter().any(|index| label(index).contains(&b'.')) {
         return Request::Invalid;
     }
     let mut request = ServiceRequest { namespace: label(1), service: label(2), ..ServiceRequest::default() };

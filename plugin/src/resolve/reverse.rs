@@ -3,6 +3,7 @@
 use super::locate::Located;
 use super::records::push_label;
 use super::{Negative, Resolver, Scratch};
+use crate::name::MAX_NAME;
 use crate::object::canonical;
 use crate::store::record::ServiceView;
 use crate::wire::{Owner, QName, Section, rtype};
@@ -25,6 +26,8 @@ impl Resolver<'_> {
         let filtered = !store.settings.namespaces.is_empty();
         let exposed = |namespace: &[u8]| !filtered || store.namespace_exposed(namespace);
         let mut reply = self.reply(&mut scratch.names, out);
+        // The primary zone may end as reverse names do: `home.arpa`.
+        reply.remember_qname();
         // Of several Services with one address CoreDNS takes any; the first by name is the same on every replica.
         let by_name = |one: &ServiceView<'_>, other: &ServiceView<'_>| {
             (one.namespace, one.name).cmp(&(other.namespace, other.name))
@@ -32,6 +35,9 @@ impl Resolver<'_> {
         let service = store.services_at(ip).filter(|service| exposed(service.namespace)).min_by(by_name);
         if let Some(service) = service {
             self.target(&[], &[service.name, service.namespace], &mut scratch.name);
+            if scratch.name.len() > MAX_NAME {
+                return Err(Negative::NameError);
+            }
             reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.ttl(), &scratch.name);
             reply.finish();
             return Ok(());
@@ -42,7 +48,9 @@ impl Resolver<'_> {
         for slice in store.slices_at(ip).filter(|slice| exposed(slice.namespace)) {
             for endpoint in slice.endpoints().filter(|endpoint| endpoint.ip == ip) {
                 self.target(endpoint.label().wire(), &[slice.service, slice.namespace], &mut scratch.name);
-                if seen.insert(store.settings.hasher.identity(&scratch.name, &[]), 0) {
+                // A name that no message can hold is left out; CoreDNS leaves the whole reply out.
+                if scratch.name.len() <= MAX_NAME && seen.insert(store.settings.hasher.identity(&scratch.name, &[]), 0)
+                {
                     any = true;
                     reply.name(Section::Answer, Owner::QNAME, rtype::PTR, self.ttl(), &scratch.name);
                 }

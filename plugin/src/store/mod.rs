@@ -366,7 +366,7 @@ impl Store {
         let (namespace, name) = (slice.meta.namespace.as_bytes(), slice.meta.name.as_bytes());
         let Some(service) = service else { return self.drop_slice(kind, namespace, name, now, work) };
         let cluster = if kind == SliceKind::Imported { slice.source_cluster() } else { "" };
-        let record = work.encoder.slice(slice, service, cluster, settings.endpoint_pod_names, settings.zonal);
+        let record = work.encoder.slice(slice, service, cluster, settings.naming());
         let hash = settings.hasher.object(namespace, service.as_bytes());
         let key = settings.hasher.object(namespace, name);
         let tables = kind.tables(self);

@@ -11,6 +11,7 @@
 //! family's octet count and its octets. Records are written by this module only, so reading cannot fail; what a
 //! damaged record would give is empty values, never a panic.
 
+use crate::name::{MAX_LABEL, MAX_NAME};
 use crate::object::{self, EndpointSlice, ExternalAddress, Pod, Port, Service, ServiceImport, ServiceKind};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -20,6 +21,17 @@ const HAS_NUMBER: u8 = 0x80;
 /// Protocols that objects name; any other is spelled out.
 const PROTOCOLS: [&str; 4] = ["", "TCP", "UDP", "SCTP"];
 const OTHER_PROTOCOL: u8 = 0x7f;
+
+/// What decides how endpoints are named.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Naming {
+    /// Those without a hostname are named after their pods.
+    pub pod_names: bool,
+    /// Their topology zones are kept.
+    pub zones: bool,
+    /// The length of the longest zone served, in octets of its wire form.
+    pub longest_zone: usize,
+}
 
 /// Writes records into a buffer that is used again and again.
 #[derive(Debug, Default)]
@@ -69,15 +81,13 @@ impl Encoder {
         self.ports(ports);
     }
 
-    /// A slice of `service`. Endpoints are named after their pods where `pod_names` says so.
-    pub fn slice(
-        &mut self,
-        slice: &EndpointSlice,
-        service: &str,
-        cluster: &str,
-        pod_names: bool,
-        zones: bool,
-    ) -> &[u8] {
+    /// A slice of `service`.
+    pub fn slice(&mut self, slice: &EndpointSlice, service: &str, cluster: &str, naming: Naming) -> &[u8] {
+        let Naming { pod_names, zones, longest_zone } = naming;
+        // What stands behind an endpoint's own label in a name, each label with its length.
+        let cluster_label = if cluster.is_empty() { 0 } else { 1 + cluster.len() };
+        let behind = cluster_label + 1 + service.len() + 1 + slice.meta.namespace.len() + "_svc".len() + longest_zone;
+        let room = MAX_NAME.saturating_sub(1 + behind).min(MAX_LABEL);
         self.0.clear();
         self.text(&slice.meta.namespace);
         self.text(service);
@@ -94,7 +104,7 @@ impl Encoder {
                     .find(|name| !name.is_empty());
                 match (named, &address.spelled) {
                     // What cannot be part of a name cannot be served; the address's own name can.
-                    (Some(name), _) if name.len() <= crate::name::MAX_LABEL && !name.split('.').any(str::is_empty) => {
+                    (Some(name), _) if name.len() <= room && !name.split('.').any(str::is_empty) => {
                         self.text(name);
                     }
                     (None, Some(spelled)) => {
@@ -664,14 +674,20 @@ mod tests {
         );
         let mut encoder = Encoder::default();
         for (pod_names, third) in [(false, "10-0-0-2"), (true, "pod-2")] {
-            let view = SliceView::new(encoder.slice(&slice, "web", "", pod_names, true));
+            let view =
+                SliceView::new(encoder.slice(&slice, "web", "", Naming { pod_names, zones: true, longest_zone: 15 }));
             let labels: Vec<Vec<u8>> = view.endpoints().map(|endpoint| endpoint.label().first().to_vec()).collect();
             let expected =
                 ["10-20-130-4", "Host", third, "fd00--0", "fd00--1-2", "FD00--1", "10-0-0-3"].map(str::as_bytes);
             assert_eq!(labels, expected);
             assert!(view.endpoints().all(|endpoint| endpoint.zone == b"zone-a"));
         }
-        let view = SliceView::new(encoder.slice(&slice, "web", "", false, false));
+        let view = SliceView::new(encoder.slice(
+            &slice,
+            "web",
+            "",
+            Naming { pod_names: false, zones: false, longest_zone: 15 },
+        ));
         let called = |asked: &str, ip: &str| {
             let ip = ip.parse().ok();
             view.endpoints().filter(|endpoint| endpoint.is_called(asked.as_bytes(), ip)).count()

@@ -347,9 +347,19 @@ fn check_rdata(packet: &[u8], start: usize, rtype: u16) -> Result<(), Malformed>
         rtype::A => start + 4,
         rtype::AAAA => start + 16,
         rtype::NS | rtype::CNAME | rtype::PTR | DNAME => skip_name(packet, start)?,
+        // Data may end between two fields: miekg/dns takes what is missing as empty or 0.
+        MX if len == 2 => packet.len(),
         MX => skip_name(packet, start + 2)?,
+        rtype::SRV if matches!(len, 2 | 4 | 6) => packet.len(),
         rtype::SRV => skip_name(packet, start + 6)?,
-        rtype::SOA => skip_name(packet, skip_name(packet, start)?)? + 20,
+        rtype::SOA => {
+            let mut at = skip_name(packet, start)?;
+            if at < packet.len() {
+                at = skip_name(packet, at)?;
+            }
+            let numbers = packet.len().checked_sub(at).ok_or(Malformed)?;
+            if numbers % 4 == 0 && numbers <= 20 { packet.len() } else { return Err(Malformed) }
+        }
         rtype::TXT => {
             let mut at = start;
             while let Some(&size) = packet.get(at) {

@@ -186,7 +186,7 @@ impl<'a> Reply<'a> {
             let zone = (0xc000 | zone).to_be_bytes();
             out.extend_from_slice(b"\x02ns\x03dns");
             out.extend_from_slice(&zone);
-            out.extend_from_slice(b"\x0ahostmaster");
+            out.extend_from_slice(crate::config::HOSTMASTER);
             out.extend_from_slice(&zone);
             for value in [serial, 7200, 1800, 86400, ttl] {
                 out.extend_from_slice(&value.to_be_bytes());

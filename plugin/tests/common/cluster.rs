@@ -154,7 +154,9 @@ impl Cluster {
         let mut engine = Engine::new(&self.config).unwrap();
         engine.set_local_ips(&self.local_ips);
         if self.synced {
-            Kind::ALL.into_iter().for_each(|kind| engine.begin_replace(kind));
+            for kind in Kind::ALL {
+                engine.begin_replace(kind);
+            }
         }
         let mut upsert = |object| engine.apply(Event::Upsert(object), NOW);
         for name in &self.namespaces {
@@ -214,7 +216,9 @@ impl Cluster {
             }));
         }
         if self.synced {
-            Kind::ALL.into_iter().for_each(|kind| engine.end_replace(kind, NOW));
+            for kind in Kind::ALL {
+                engine.end_replace(kind, NOW);
+            }
         }
         engine
     }

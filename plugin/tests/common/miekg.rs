@@ -1,5 +1,5 @@
 //! How miekg/dns v1.1.73, the library under CoreDNS, judges packets and cuts replies: after its Go source
-//! (acceptfunc.go, msg.go, msg_helpers.go, edns.go, server.go, msg_truncate.go), error by error.
+//! (`acceptfunc.go`, `msg.go`, `msg_helpers.go`, `edns.go`, `server.go`, `msg_truncate.go`), error by error.
 
 use super::ask::Ask;
 use super::name::Name;
@@ -72,6 +72,33 @@ pub fn judge(packet: &[u8]) -> Judged {
     }
     let (qname, qtype, qclass) = question;
     Judged::Accept(Box::new(Accepted { qname, qtype, qclass, opt }))
+}
+
+/// The types of the records of a packet, as far as it can be read; nothing is said of their data.
+pub fn record_types(packet: &[u8]) -> Vec<u16> {
+    let mut types = Vec::new();
+    let Some(counts) = packet.get(6..12) else { return types };
+    let count: usize = counts.chunks(2).map(|count| usize::from(count[0]) << 8 | usize::from(count[1])).sum();
+    let mut reader = Reader { packet, at: 12 };
+    if reader.question().is_ok() {
+        for _ in 0..count {
+            let Ok(rtype) = reader.skip_record() else { break };
+            types.push(rtype);
+        }
+    }
+    types
+}
+
+/// Where a message with one question ends, if its names and records can be read.
+pub fn walk(packet: &[u8]) -> Option<usize> {
+    let count: usize =
+        packet.get(6..12)?.chunks(2).map(|count| usize::from(count[0]) << 8 | usize::from(count[1])).sum();
+    let mut reader = Reader { packet, at: 12 };
+    reader.question().ok()?;
+    for _ in 0..count {
+        reader.record().ok()?;
+    }
+    Some(reader.at)
 }
 
 /// The query itself with QR and an rcode, as `SetRcodeFormatError` leaves it.
@@ -163,6 +190,16 @@ impl Reader<'_> {
             data.rdata(rtype)?;
         }
         Ok((rtype == 41).then_some((class, ttl)))
+    }
+
+    /// A record, whatever is in it; gives its type.
+    fn skip_record(&mut self) -> Result<u16, Bad> {
+        self.name()?;
+        let rtype = self.word()?;
+        self.take(6)?;
+        let size = self.word()?;
+        self.take(usize::from(size))?;
+        Ok(rtype)
     }
 
     /// The `unpack` of the types that clients send in queries: SOA in NOTIFY and IXFR, addresses, and OPT.

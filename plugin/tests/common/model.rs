@@ -1,5 +1,5 @@
 //! What a cluster answers, by the rules of CoreDNS v1.15.0 written down a second time: plain code over lists, after
-//! its Go source (plugin/kubernetes and plugin/backend_lookup.go) and not after the engine.
+//! its Go source (`plugin/kubernetes` and `plugin/backend_lookup.go`) and not after the engine.
 //!
 //! Where the engine decides otherwise on purpose, a comment that starts with "Decided:" says so.
 
@@ -44,6 +44,7 @@ pub enum Expected {
 
 /// The sections of a reply that is not cut; the order within a section is that of the objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_field_names)] // The names of the sections.
 pub struct Answer {
     pub rcode: u16,
     pub answer: Vec<Rec>,
@@ -263,7 +264,7 @@ impl Model<'_> {
             .collect();
         let headless = backing == Backing::Headless;
         let name = |head: &[&str]| {
-            Name::labels(head).under(&Name::labels(&[&request.service, &request.namespace, "svc"])).under(&self.zone)
+            dotted(head).under(&Name::labels(&[&request.service, &request.namespace, "svc"])).under(&self.zone)
         };
         if self.cluster.config.ignore_empty_service
             && matches!(backing, Backing::ClusterIps(_))
@@ -416,8 +417,7 @@ impl Model<'_> {
     /// CoreDNS's `plugin.SRV`.
     fn ports(&self, name: &Name, additional: &mut Vec<Rec>) -> Result<Vec<Rec>, NameError> {
         let services = self.services(name, SRV)?;
-        let share = (100.0 / (100.0 * services.len() as f64) * 100.0).floor();
-        let weight = (share as u16).max(1);
+        let weight = (100 / services.len().max(1)).max(1) as u16;
         let (mut seen, mut seen_addresses) = (BTreeSet::new(), BTreeSet::new());
         let mut records = Vec::new();
         for found in services {
@@ -471,7 +471,7 @@ impl Model<'_> {
         });
         let exposed = |namespace: &str| self.cluster.config.namespaces.is_empty() || self.namespace_exposed(namespace);
         let record = |labels: &[&str]| {
-            let target = Name::labels(labels).under(&Name::of("svc")).under(primary.as_ref().unwrap());
+            let target = dotted(labels).under(&Name::of("svc")).under(primary.as_ref().unwrap());
             Rec { owner: name.clone(), rtype: PTR, ttl: self.ttl(), data: Data::Name(target) }
         };
         let services = self.cluster.services.iter().filter(|service| {
@@ -515,7 +515,7 @@ impl Model<'_> {
                 for service in services.filter(|other| other.namespace == slice.namespace && other.name == service) {
                     let name = |head: &[&str]| {
                         let name = Name::labels(&[&service.name, &service.namespace, "svc"]);
-                        Name::labels(head).under(&name).under(&self.zone)
+                        dotted(head).under(&name).under(&self.zone)
                     };
                     match &service.backing {
                         Backing::Headless => {
@@ -575,6 +575,11 @@ impl Model<'_> {
         };
         Rec { owner: self.zone.clone(), rtype: SOA, ttl: self.ttl().min(300), data }
     }
+}
+
+/// The name of these parts. The name of a pod may have dots, which make several labels of it.
+fn dotted(parts: &[&str]) -> Name {
+    Name::of(&parts.join("."))
 }
 
 /// Go's `net.ParseIP`, where an IPv4-mapped address is the IPv4 address.

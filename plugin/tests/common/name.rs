@@ -1,6 +1,6 @@
 //! Names as lists of labels: slow, and hard to get wrong.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// A name: its labels from the left, without the root's.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +71,7 @@ pub fn presentation(label: &[u8]) -> String {
                 text.push(octet as char);
             }
             b'!'..=b'~' => text.push(octet as char),
-            _ => text.push_str(&format!("\\{octet:03}")),
+            _ => _ = write!(text, "\\{octet:03}"),
         }
     }
     text

@@ -9,14 +9,25 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 use rustk8s::config::{Config, PodMode};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// As many cases, the same each time. With `PROPTEST_CASES` set: so many, and others each time.
+pub fn runs(cases: u32) -> ProptestConfig {
+    let base = ProptestConfig { failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return base;
+    }
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x6b38_7364_6e73), ..base }
+}
+
 /// The longest label.
 const LONG: &str = "l-x3456789012345678901234567890123456789012345678901234567890-l";
-const NAMESPACES: [&str; 4] = ["default", "dev", "kube-system", LONG];
-const SERVICES: [&str; 5] = ["web", "db", "kube-dns", "x1", LONG];
+// Some more often than others, so that the objects of a cluster have to do with each other.
+const NAMESPACES: [&str; 6] = ["default", "default", "default", "dev", "kube-system", LONG];
+const SERVICES: [&str; 6] = ["web", "web", "web", "db", "kube-dns", LONG];
 const HOSTNAMES: [&str; 7] = ["", "", "web-0", "Web-1", "db-0", "10-244-0-2", LONG];
 const CLUSTERS: [&str; 2] = ["east", "West-2"];
 const PORTS: [(&str, &str, u16); 6] = [
@@ -37,7 +48,7 @@ const ZONES: [(&[&str], &[&str]); 6] = [
     (&["local", "cluster.local", "10.in-addr.arpa"], &["cluster.local"]),
     (&["a-zone-of-some-length.with.many.labels.in.it", "in-addr.arpa"], &[]),
 ];
-const FALLTHROUGH: [&[&str]; 5] = [&[], &[], &["."], &["in-addr.arpa"], &["dev.svc.cluster.local"]];
+const FALLTHROUGH: [&[&str]; 7] = [&[], &[], &[], &[], &["."], &["in-addr.arpa"], &["dev.svc.cluster.local"]];
 const QTYPES: [u16; 20] = [1, 1, 1, 28, 28, 33, 33, 33, 12, 12, 5, 16, 2, 6, 15, 255, 43, 65, 251, 252];
 
 fn text(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -68,7 +79,8 @@ fn ports(numbered: bool) -> impl Strategy<Value = Vec<Port>> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let target = text(&["", "pod-a", "pod-b", "p234567890123456789012345678901234567890123456789012345678901234"]);
+    let target =
+        text(&["", "pod-a", "pod-b", "pod.b.c", "p234567890123456789012345678901234567890123456789012345678901234"]);
     let addresses = prop_oneof![9 => vec(endpoint_ip(), 1..2), 1 => vec(endpoint_ip(), 0..3)];
     (addresses, text(&HOSTNAMES), target).prop_map(|(addresses, hostname, target)| {
         // The topology zone follows from the address: CoreDNS keeps one for each address of a slice.
@@ -84,7 +96,7 @@ fn slice() -> impl Strategy<Value = Slice> {
             namespace,
             name: String::new(),
             service,
-            cluster: import.is_some().then_some(cluster),
+            cluster: Some(cluster),
             import,
             ports,
             endpoints,
@@ -105,17 +117,13 @@ fn backing() -> impl Strategy<Value = Backing> {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    let filters = (
-        option::weighted(0.2, vec(text(&NAMESPACES), 1..3)),
-        select(&FALLTHROUGH[..]),
-    );
-    let flags =
-        (prop::bool::weighted(0.1), prop::bool::weighted(0.2), prop::bool::weighted(0.3), prop::bool::weighted(0.4));
+    let filters = (option::weighted(0.1, vec(text(&NAMESPACES), 1..3)), select(&FALLTHROUGH[..]));
+    let flags = [0.05, 0.1, 0.3, 0.4].map(prop::bool::weighted);
     let pods = select(&[PodMode::Disabled, PodMode::Insecure, PodMode::Verified, PodMode::Verified][..]);
     (select(&ZONES[..]), filters, flags, pods, select(&[0, 5, 300, 301, 3600][..]), any::<u64>()).prop_map(
         |((zones, multicluster), (namespaces, fallthrough), flags, pods, ttl, hash_seed)| {
             let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-            let (noendpoints, ignore_empty_service, endpoint_pod_names, zonal) = flags;
+            let [noendpoints, ignore_empty_service, endpoint_pod_names, zonal] = flags;
             Config {
                 zones: owned(zones),
                 namespaces: namespaces.unwrap_or_default(),
@@ -139,7 +147,7 @@ pub fn clusters() -> impl Strategy<Value = Cluster> {
     let services = vec((text(&NAMESPACES), text(&SERVICES), backing(), ports(true)), 0..14);
     let pods = vec((text(&NAMESPACES), vec(endpoint_ip(), 0..3), 0..8u8), 0..8);
     let imports = vec((text(&NAMESPACES), text(&SERVICES), any::<bool>(), vec(cluster_ip(), 0..3), ports(true)), 0..8);
-    let namespaces = prop::sample::subsequence(&NAMESPACES[..], 3..=4);
+    let namespaces = prop::sample::subsequence(&NAMESPACES[2..], 3..=4);
     let local_ips = vec(prop_oneof![endpoint_ip(), Just("192.0.2.1".parse().unwrap())], 0..3);
     let synced = prop::bool::weighted(0.9);
     (config(), namespaces, services, vec(slice(), 0..14), pods, imports, local_ips, synced).prop_map(
@@ -151,6 +159,18 @@ pub fn clusters() -> impl Strategy<Value = Cluster> {
                 .into_iter()
                 .map(|(ns, name, headless, ips, ports)| ((ns, name), (headless, ips, ports)))
                 .collect();
+            let mut slices = slices;
+            let owners: Vec<_> =
+                services.keys().map(|key| (key, false)).chain(imports.keys().map(|key| (key, true))).collect();
+            for (index, slice) in slices.iter_mut().enumerate() {
+                slice.name = format!("slice-{index}");
+                // Most slices belong to something.
+                if index % 4 != 0 && !owners.is_empty() {
+                    let ((namespace, name), imported) = owners[index / 2 % owners.len()];
+                    slice.namespace.clone_from(namespace);
+                    *(if imported { &mut slice.import } else { &mut slice.service }) = Some(name.clone());
+                }
+            }
             local_ips.sort_unstable();
             local_ips.dedup();
             Cluster {
@@ -160,11 +180,7 @@ pub fn clusters() -> impl Strategy<Value = Cluster> {
                     .into_iter()
                     .map(|((namespace, name), (backing, ports))| Service { namespace, name, backing, ports })
                     .collect(),
-                slices: slices
-                    .into_iter()
-                    .enumerate()
-                    .map(|(index, slice)| Slice { name: format!("slice-{index}"), ..slice })
-                    .collect(),
+                slices,
                 pods: pods
                     .into_iter()
                     .enumerate()
@@ -195,8 +211,8 @@ pub fn reverse_name(ip: IpAddr) -> Name {
             format!("{d}.{c}.{b}.{a}.in-addr.arpa")
         }
         IpAddr::V6(v6) => {
-            let nibbles = format!("{:032x}", v6.to_bits());
-            nibbles.chars().rev().map(|nibble| format!("{nibble}.")).collect::<String>() + "ip6.arpa"
+            let nibbles: Vec<String> = format!("{:032x}", v6.to_bits()).chars().rev().map(String::from).collect();
+            nibbles.join(".") + ".ip6.arpa"
         }
     };
     Name::of(&text)
@@ -209,7 +225,7 @@ pub fn odd_label() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// The labels left of the zone.
-fn left() -> impl Strategy<Value = Name> {
+fn left() -> BoxedStrategy<Name> {
     let base =
         || (text(&SERVICES), text(&NAMESPACES)).prop_map(|(service, namespace)| format!("{service}.{namespace}.svc"));
     let label = || {
@@ -241,33 +257,95 @@ fn left() -> impl Strategy<Value = Name> {
         }
         name
     });
-    prop_oneof![20 => texts.prop_map(|text| Name::of(&text)), 1 => odd, 1 => instead]
+    prop_oneof![20 => texts.prop_map(|text| Name::of(&text)), 1 => odd, 1 => instead].boxed()
 }
 
-/// A qname of these zones, or a reverse name.
-fn qname(zones: Vec<String>) -> impl Strategy<Value = Name> {
+/// The names that objects of the cluster have, or would have in other circumstances, by what they are names of.
+fn names_of(cluster: &Cluster) -> Vec<Vec<Name>> {
+    let base = |name: &str, namespace: &str| Name::labels(&[name, namespace, "svc"]);
+    let port_labels = |ports: &[Port]| -> Vec<Name> {
+        let label = |text: &str| format!("_{text}");
+        ports.iter().map(|port| Name::labels(&[&label(&port.name), &label(&port.protocol)])).collect()
+    };
+    let [mut services, mut ports, mut endpoints, mut zonal, mut pods] = [const { Vec::new() }; 5];
+    for service in &cluster.services {
+        let base = base(&service.name, &service.namespace);
+        ports.extend(port_labels(&service.ports).into_iter().map(|port| port.under(&base)));
+        services.push(base);
+    }
+    for import in &cluster.imports {
+        let base = base(&import.name, &import.namespace);
+        ports.extend(port_labels(&import.ports).into_iter().map(|port| port.under(&base)));
+        services.push(base);
+    }
+    for slice in &cluster.slices {
+        for service in [&slice.service, &slice.import].into_iter().flatten() {
+            let base = base(service, &slice.namespace);
+            ports.extend(port_labels(&slice.ports).into_iter().map(|port| port.under(&base)));
+            for endpoint in &slice.endpoints {
+                let mut labels: Vec<String> =
+                    endpoint.addresses.iter().map(|ip| ip.to_string().replace(['.', ':'], "-")).collect();
+                labels.extend(
+                    [&endpoint.hostname, &endpoint.target]
+                        .into_iter()
+                        .filter(|text| (1..64).contains(&text.len()))
+                        .cloned(),
+                );
+                for label in labels {
+                    endpoints.push(Name::labels(&[&label]).under(&base));
+                    endpoints.push(Name::of(&label).under(&base));
+                    if let Some(cluster) = &slice.cluster {
+                        endpoints.push(Name::labels(&[&label, cluster]).under(&base));
+                    }
+                }
+                if !endpoint.zone.is_empty() {
+                    let zone = Name::of(&endpoint.zone);
+                    zonal
+                        .extend(["pin", "prefer"].map(|word| zone.under(&Name::labels(&[word, "_zone"])).under(&base)));
+                }
+            }
+        }
+    }
+    for pod in &cluster.pods {
+        let labels = pod.ips.iter().map(|ip| ip.to_string().replace(['.', ':'], "-"));
+        pods.extend(labels.map(|label| Name::labels(&[&label, &pod.namespace, "pod"])));
+    }
+    let zones = cluster.config.zones.iter().map(|zone| Name::of(zone));
+    let zones: Vec<Name> =
+        zones.filter(|zone| zone.0[0] == b"home" || !zone.0.ends_with(&[b"arpa".to_vec()])).collect();
+    let in_zones =
+        |names: &Vec<Name>| zones.iter().flat_map(|zone| names.iter().map(|name| name.under(zone))).collect();
+    let mut names: Vec<Vec<Name>> = [&services, &services, &ports, &endpoints, &zonal, &pods].map(in_zones).into();
+    names
+        .push(zones.iter().flat_map(|zone| ["ns.dns", "dns-version"].map(|name| Name::of(name).under(zone))).collect());
+    names.push(zones);
+    names.retain(|names| !names.is_empty());
+    names
+}
+
+/// A qname that may mean something to this cluster, in any case.
+fn qname(cluster: &Cluster) -> impl Strategy<Value = Name> + use<> {
     let outside = text(&["example.com", "svc.cluster.locale", "", "arpa"]).prop_map(|text| Name::of(&text));
+    let zones = cluster.config.zones.clone();
     let zone = prop_oneof![30 => select(zones).prop_map(|zone| Name::of(&zone)), 1 => outside];
     let below = (left(), zone).prop_map(|(left, zone)| left.under(&zone));
     let reverse = prop_oneof![endpoint_ip(), cluster_ip()].prop_map(reverse_name);
-    let part = (prop_oneof![endpoint_ip(), cluster_ip()], 1..7usize)
-        .prop_map(|(ip, drop)| Name(reverse_name(ip).0.split_off(drop.min(5))));
-    (prop_oneof![12 => below, 3 => reverse, 1 => part], prop_oneof![Just(0u64), any::<u64>()]).prop_map(
-        |(name, bits)| {
-            let mut bits = bits;
-            let mut flip = |octet: u8| {
-                bits = bits.rotate_left(7);
-                if bits & 1 == 1 { octet.to_ascii_uppercase() } else { octet }
-            };
-            let name = Name(name.0.into_iter().map(|label| label.into_iter().map(&mut flip).collect()).collect());
-            // Labels of any octets may make it too long.
-            let mut name = name;
-            while name.wire_len() > 255 {
-                name.0.remove(0);
+    let part = (prop_oneof![endpoint_ip(), cluster_ip()], 1..6usize)
+        .prop_map(|(ip, drop)| Name(reverse_name(ip).0.split_off(drop)));
+    let name = prop_oneof![24 => select(names_of(cluster)).prop_flat_map(select), 10 => below, 3 => reverse, 1 => part];
+    (name, prop_oneof![Just(0u64), any::<u64>()]).prop_map(|(mut name, mut bits)| {
+        // Labels of any octets may make it too long.
+        while name.wire_len() > 255 {
+            name.0.remove(0);
+        }
+        for octet in name.0.iter_mut().flatten() {
+            bits = bits.rotate_left(7);
+            if bits & 1 == 1 {
+                octet.make_ascii_uppercase();
             }
-            name
-        },
-    )
+        }
+        name
+    })
 }
 
 /// A size of an OPT record: all of them, and more often those where something changes.
@@ -276,21 +354,16 @@ pub fn udp_size() -> impl Strategy<Value = u16> {
 }
 
 /// A query of class IN and opcode QUERY or NOTIFY, its other flags and its EDNS flags at random.
-pub fn asks(zones: Vec<String>) -> impl Strategy<Value = Ask> {
+pub fn asks(cluster: &Cluster) -> BoxedStrategy<Ask> {
     let qtype = prop_oneof![12 => select(&QTYPES[..]), 1 => any::<u16>()];
     // Any bits but QR and the opcode.
     let flags =
         (any::<u16>(), prop::bool::weighted(0.1)).prop_map(|(bits, notify)| bits & 0x07ff | u16::from(notify) << 13);
     // Any extended rcode and flags, version 0.
     let opt = option::of((udp_size(), any::<u32>()).prop_map(|(size, ttl)| Opt { size, ttl: ttl & 0xff00_ffff }));
-    (any::<u16>(), flags, qname(zones), qtype, opt).prop_map(|(id, flags, qname, qtype, opt)| Ask {
-        id,
-        flags,
-        qname,
-        qtype,
-        qclass: 1,
-        opt,
-    })
+    (any::<u16>(), flags, qname(cluster), qtype, opt)
+        .prop_map(|(id, flags, qname, qtype, opt)| Ask { id, flags, qname, qtype, qclass: 1, opt })
+        .boxed()
 }
 
 /// What an upstream has to say of a name outside.

@@ -43,6 +43,7 @@ pub enum Data {
 
 /// A message, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // The flags of the header.
 pub struct Reply {
     pub id: u16,
     pub qr: bool,
@@ -144,7 +145,13 @@ fn record(record: &Record) -> Result<Rec, String> {
         RData::SOA(soa) => Data::Soa {
             mname: name(&soa.mname),
             rname: name(&soa.rname),
-            numbers: [soa.serial, soa.refresh as u32, soa.retry as u32, soa.expire as u32, soa.minimum],
+            numbers: [
+                soa.serial,
+                soa.refresh.cast_unsigned(),
+                soa.retry.cast_unsigned(),
+                soa.expire.cast_unsigned(),
+                soa.minimum,
+            ],
         },
         RData::MX(mx) => Data::Mx { preference: mx.preference, exchange: name(&mx.exchange) },
         RData::TXT(txt) => Data::Txt(txt.txt_data.iter().map(|text| text.to_vec()).collect()),
