@@ -366,7 +366,7 @@ impl<'a> Answering<'a> {
                     continue;
                 }
                 let name = self.name_below(endpoint.label().wire(), &[asked.service, asked.namespace]);
-                if name.len() > crate::name::MAX_NAME {
+                if name.len() > name::MAX_NAME {
                     continue;
                 }
                 let ports = slice.ports.or_sentinel().filter(|port| asked.ports.matches(port));

@@ -416,10 +416,11 @@ fn subnet_fits(data: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
-    fn opt(rdata: &[u8]) -> alloc::vec::Vec<u8> {
+    fn opt(rdata: &[u8]) -> Vec<u8> {
         let mut packet =
-            alloc::vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'a', 0, 0, 1, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0];
+            vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'a', 0, 0, 1, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0];
         packet.push(rdata.len() as u8);
         packet.extend_from_slice(rdata);
         packet
