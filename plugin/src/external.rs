@@ -163,8 +163,9 @@ impl<'a> Answering<'a> {
         }
     }
 
-    fn zone_as_asked(&self) -> &'a [u8] {
-        &self.query.raw_qname()[self.start..]
+    /// The zone as it is configured: this view spells it so, whatever the case of the question (CoreDNS's does).
+    fn zone(&self) -> &'a [u8] {
+        &self.query.qname()[self.start..]
     }
 
     fn falls_through(&self) -> bool {
@@ -181,11 +182,11 @@ impl<'a> Answering<'a> {
 
     /// `ns1.APEX.ZONE`.
     fn name_server(&self) -> Vec<u8> {
-        [b"\x03ns1", &*self.view.apex, self.zone_as_asked()].concat()
+        [b"\x03ns1", &*self.view.apex, self.zone()].concat()
     }
 
     fn soa(&self, section: Section, reply: &mut Reply<'_>) {
-        let zone = self.zone_as_asked();
+        let zone = self.zone();
         let hostmaster = [HOSTMASTER, &*self.view.apex, zone].concat();
         let serial = self.snapshot.store.serials.external;
         reply.soa_of(section, zone, &self.name_server(), &hostmaster, self.view.ttl, serial);
@@ -239,8 +240,10 @@ impl<'a> Answering<'a> {
         match self.query.qtype() {
             rtype::SOA => self.soa(Section::Answer, &mut reply),
             rtype::NS => {
-                let server = self.name_server();
-                reply.name(Section::Answer, Owner::QNAME, rtype::NS, self.view.ttl, &server);
+                let zone = Owner::Name(self.zone());
+                reply.name(Section::Answer, zone, rtype::NS, self.view.ttl, &self.name_server());
+                // Here alone the zone is spelled as in the question.
+                let server = [b"\x03ns1", &*self.view.apex, self.query.raw_qname()].concat();
                 for ip in self.name_server_addresses() {
                     reply.address(Section::Additional, Owner::Name(&server), self.view.ttl, ip);
                 }
@@ -338,13 +341,13 @@ impl<'a> Answering<'a> {
         (found, rcode)
     }
 
-    /// `HOST.LABELS.ZONE`, the zone spelled as in the question; `host` is in wire form.
+    /// `HOST.LABELS.ZONE`; `host` is in wire form.
     fn name_below(&self, host: &[u8], labels: &[&[u8]]) -> Vec<u8> {
         let mut name = host.to_vec();
         for label in labels {
             push_label(&mut name, label);
         }
-        name.extend_from_slice(self.zone_as_asked());
+        name.extend_from_slice(self.zone());
         name
     }
 
