@@ -95,8 +95,12 @@ step_no_std() {
 }
 
 step_test() {
-    cargo_test "cargo test" cargo test --workspace --no-fail-fast
+    # Built once, and with the features of the whole workspace: tests that start the program take it from here.
+    check "the tests build" cargo test --workspace --no-run
+    check "the program builds" cargo build --workspace --bins
+    RUSTK8S_BIN=$PWD/$(target_dir)/debug/rustk8s cargo_test "cargo test" cargo test --workspace --no-fail-fast
 }
+target_dir() { realpath --relative-to=. "${CARGO_TARGET_DIR:-target}"; }
 
 step_sanitizer() {
     # Miri cannot run system calls such as recvmmsg; AddressSanitizer can. Stable Rust ships its runtime, and the variable

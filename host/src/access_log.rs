@@ -3,6 +3,7 @@
 use crate::directives::{LogRule, ResponseClass};
 use crate::dns_text::{ClassName, RcodeName, TypeName};
 use crate::logging::LogSink;
+use crate::metadata::Facts;
 use crate::server::Asker;
 use rustk8s::name::{self, DisplayName, NameError};
 use rustk8s::wire::{Query, Transport, rtype};
@@ -44,8 +45,25 @@ enum Part {
     ReplySize,
     Duration,
     ReplyFlags,
-    /// `{/plugin/key}`: metadata, of which there is none yet.
-    Metadata,
+    /// `{/plugin/key}`: metadata.
+    Metadata(String),
+}
+
+/// A query and what was answered.
+#[derive(Clone, Copy)]
+pub struct Exchange<'a> {
+    /// The query.
+    pub query: &'a Query,
+    /// Who asked it.
+    pub asker: &'a Asker,
+    /// Its octets.
+    pub query_len: usize,
+    /// The message sent, the last one of a transfer.
+    pub reply: &'a [u8],
+    /// The octets of all messages sent.
+    pub reply_len: usize,
+    /// When it came.
+    pub started: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,22 +94,25 @@ impl AccessLog {
         Ok(Self { rules: rules.collect::<Result<_, _>>()?, sink })
     }
 
-    /// Logs a query by the first rule whose scope has its name. `reply` is the message sent.
-    pub fn log(&self, query: &Query, asker: &Asker, query_len: usize, reply: &[u8], started: Instant) {
+    /// Logs a query by the first rule whose scope has its name. `facts` are those of the plugin `metadata`, if it is
+    /// there.
+    pub fn log(&self, exchange: &Exchange<'_>, facts: Option<&Facts<'_>>) {
+        let Exchange { query, reply, .. } = *exchange;
         let Some(rule) = self.rules.iter().find(|rule| name::is_subdomain(&rule.scope, query.qname())) else { return };
         if rule.classes.as_ref().is_some_and(|classes| !classes.contains(&classify(query, reply))) {
             return;
         }
         let mut line = String::from("[INFO] ");
         for part in &rule.format {
-            part.write(&mut line, query, asker, query_len, reply, started);
+            part.write(&mut line, exchange, facts);
         }
         self.sink.line(line);
     }
 }
 
 impl Part {
-    fn write(&self, line: &mut String, query: &Query, asker: &Asker, query_len: usize, reply: &[u8], started: Instant) {
+    fn write(&self, line: &mut String, exchange: &Exchange<'_>, facts: Option<&Facts<'_>>) {
+        let Exchange { query, asker, query_len, reply, reply_len, started } = *exchange;
         let flags = Flags::of(reply);
         // Writing to a String cannot fail.
         let _ = match self {
@@ -112,13 +133,18 @@ impl Part {
             Self::DnssecOk => write!(line, "{}", query.edns().is_some_and(rustk8s::wire::Edns::dnssec_ok)),
             Self::BufferSize => write!(line, "{}", query.size_limit(asker.transport)),
             Self::Rcode => write!(line, "{}", RcodeName(flags.rcode())),
-            Self::ReplySize => write!(line, "{}", reply.len()),
+            Self::ReplySize => write!(line, "{reply_len}"),
             Self::Duration => write!(line, "{:.9}s", started.elapsed().as_secs_f64()),
             Self::ReplyFlags => {
                 flags.write(line);
                 Ok(())
             }
-            Self::Metadata => line.write_str("-"),
+            Self::Metadata(label) => match (label.as_str(), facts) {
+                ("log/type", Some(_)) => line.write_str(typify(query, reply).name()),
+                ("log/class", Some(_)) => line.write_str(typify(query, reply).class().name()),
+                (label, Some(facts)) => line.write_str(facts.get(label).as_deref().unwrap_or("-")),
+                (_, None) => line.write_str("-"),
+            },
         };
     }
 }
@@ -165,20 +191,70 @@ impl Flags {
     }
 }
 
-/// The class of a reply, as CoreDNS's `response.Typify` and `Classify` find it.
-fn classify(query: &Query, reply: &[u8]) -> Class {
+/// What a reply is (CoreDNS's `response.Type`).
+#[derive(Clone, Copy)]
+enum ReplyType {
+    NoError,
+    NoData,
+    NameError,
+    ServerError,
+    Meta,
+    OtherError,
+}
+
+impl ReplyType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoError => "NOERROR",
+            Self::NoData => "NODATA",
+            Self::NameError => "NXDOMAIN",
+            Self::ServerError => "SERVERERROR",
+            Self::Meta => "META",
+            Self::OtherError => "OTHERERROR",
+        }
+    }
+
+    fn class(self) -> Class {
+        match self {
+            Self::NoError => Class::Success,
+            Self::NoData | Self::NameError => Class::Denial,
+            Self::ServerError | Self::Meta | Self::OtherError => Class::Error,
+        }
+    }
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denial => "denial",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The type of a reply, as CoreDNS's `response.Typify` finds it.
+fn typify(query: &Query, reply: &[u8]) -> ReplyType {
     const NOTIFY: u8 = 4;
     let count = |at: usize| reply.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
     let (answers, authorities) = (count(6), count(8));
     if query.opcode() == NOTIFY || matches!(query.qtype(), rtype::AXFR | rtype::IXFR) {
-        return Class::Error;
+        return ReplyType::Meta;
     }
     match (Flags::of(reply).rcode(), answers, authorities) {
         // Our replies without answers have an SOA record in the authority section, and never NS records.
-        (0, 0, 1..) | (3, 0, _) => Class::Denial,
-        (0, ..) => Class::Success,
-        _ => Class::Error,
+        (0, 0, 1..) => ReplyType::NoData,
+        (0, ..) => ReplyType::NoError,
+        (3, 0, _) => ReplyType::NameError,
+        // SERVFAIL and NOTIMP.
+        (2 | 4, ..) => ReplyType::ServerError,
+        _ => ReplyType::OtherError,
     }
+}
+
+/// The class of a reply, as CoreDNS's `response.Classify` finds it.
+fn classify(query: &Query, reply: &[u8]) -> Class {
+    typify(query, reply).class()
 }
 
 /// Cuts a format into its parts. What looks like a placeholder and is none is text, as in CoreDNS.
@@ -227,8 +303,7 @@ fn placeholder(text: &str) -> Option<Part> {
         "{rsize}" => Part::ReplySize,
         "{duration}" => Part::Duration,
         "{>rflags}" => Part::ReplyFlags,
-        _ if text.starts_with("{/") => Part::Metadata,
-        _ => return None,
+        _ => Part::Metadata(text.strip_prefix("{/")?.strip_suffix('}')?.to_owned()),
     })
 }
 
@@ -275,7 +350,9 @@ mod tests {
         for (qname, flags) in queries {
             let query = Query::ask(7, &name::from_text(qname).unwrap(), 28).unwrap();
             let reply = [[0, 7].as_slice(), &flags.to_be_bytes(), &[0, 1, 0, 0, 0, 1, 0, 0]].concat();
-            log.log(&query, &asker, 40, &reply, Instant::now());
+            let started = Instant::now();
+            let reply_len = reply.len();
+            log.log(&Exchange { query: &query, asker: &asker, query_len: 40, reply: &reply, reply_len, started }, None);
         }
         sink.flush();
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
@@ -310,7 +387,7 @@ mod tests {
         let text = |text: &str| Part::Text(text.to_owned());
         assert_eq!(parse_format("A {type}{name} z"), [text("A "), Part::Type, Part::Name, text(" z")]);
         assert_eq!(parse_format("{ {>id} }"), [text("{ "), Part::Id, text(" }")]);
-        assert_eq!(parse_format("A } {X} {/m/k}{"), [text("A } {X} "), Part::Metadata, text("{")]);
+        assert_eq!(parse_format("A } {X} {/m/k}{"), [text("A } {X} "), Part::Metadata("m/k".to_owned()), text("{")]);
         assert!(parse_format("").is_empty());
     }
 }

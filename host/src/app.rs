@@ -2,26 +2,35 @@
 //! sockets, HTTP endpoints. Everything that can fail is tried before anything is served.
 
 use crate::access_log::AccessLog;
+use crate::autopath::Autopath;
 use crate::chain::Chain;
 use crate::corefile::{Location, Transport};
-use crate::directives::{Config, HostPort, KubernetesDirective, ReadyMonitor, ServerConfig, Source};
+use crate::directives::autopath::search_of_file;
+use crate::directives::{
+    Config, HostPort, K8sExternalDirective, KubernetesDirective, ReadyMonitor, ServerConfig, Source,
+};
 use crate::error_log::ErrorLog;
 use crate::http::ready::Readiness;
 use crate::http::{Endpoints, HttpError, HttpServers, health};
 use crate::interfaces::{self, InterfaceAddress};
 use crate::logging::LogSink;
 use crate::manifests::{ManifestError, Manifests};
+use crate::metadata::Metadata;
 use crate::random::random_u64;
 use crate::server::bind::ListenAddress;
 use crate::server::{BindError, BoundSockets, Listener, Server, ZoneTable};
+use crate::transfer::TransferRules;
 use crate::watch::limits::Limits;
 use crate::watch::{ApiClient, ClientError, WatchOptions, Watches, apply};
 use rustk8s::Engine;
+use rustk8s::external::{ExternalConfig, ExternalView};
+use rustk8s::name::NameError;
 use rustk8s::object::Event;
 use rustk8s::shared::SharedEngine;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -83,11 +92,12 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The exit code: 2 for what a person wrote, 1 for what the machine refuses.
+    /// The exit code: 2 for what another flag, Corefile or manifest puts right (another port, too), 1 for what the machine
+    /// refuses.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Bind(_) | Self::Http(_) | Self::System(_) => 1,
-            Self::Manifest(_) | Self::Client { .. } | Self::Directive { .. } => 2,
+            Self::System(_) => 1,
+            Self::Bind(_) | Self::Http(_) | Self::Manifest(_) | Self::Client { .. } | Self::Directive { .. } => 2,
         }
     }
 }
@@ -178,7 +188,7 @@ impl Cluster {
         interfaces: &[InterfaceAddress],
         options: &AppOptions,
     ) -> Result<Self, StartError> {
-        let config = engine_config(directive);
+        let config = rustk8s::Config { pod_labels: server.metadata.is_some(), ..engine_config(directive) };
         let mut engine = Engine::new(&config)
             .map_err(|error| StartError::Directive { at: directive.at.clone(), problem: error.to_string() })?;
         // As CoreDNS's boundIPs, which reads the addresses of `bind` as CIDR and so finds none.
@@ -190,9 +200,7 @@ impl Cluster {
             (Some(manifests), _) => apply_manifests(&mut engine, manifests),
             (None, Source::Objects(files)) => {
                 let manifests = Manifests::read(files)?;
-                for warning in &manifests.warnings {
-                    tracing::warn!(plugin = "kubernetes", "{warning}");
-                }
+                tracing::info!(plugin = "kubernetes", "{}", manifests.summary());
                 apply_manifests(&mut engine, &manifests);
             }
             (None, source) => {
@@ -254,7 +262,52 @@ fn chain(server: &ServerConfig, engine: Option<Arc<SharedEngine>>, sink: &LogSin
         })?),
         None => None,
     };
-    Ok(Chain::new(errors, log, engine))
+    let mut chain = Chain::new(errors, log, engine);
+    if let Some(directive) = &server.k8s_external {
+        chain = chain.with_external(external_view(directive)?);
+    }
+    if let Some(directive) = &server.metadata {
+        chain = chain.with_metadata(Metadata::new(directive).map_err(|error| StartError::Directive {
+            at: directive.at.clone(),
+            problem: format!("directive 'metadata': a zone is not a domain name: {error}"),
+        })?);
+    }
+    if let Some(directive) = &server.autopath {
+        let pods = directive.plugin.as_deref().is_some_and(|plugin| matches!(plugin, "kubernetes" | "rustk8s"));
+        // As CoreDNS, which does without where there is none.
+        let own_search = search_of_file(Path::new("/etc/resolv.conf")).unwrap_or_default();
+        let autopath = Autopath::new(directive, pods && server.kubernetes.is_some(), &own_search);
+        chain = chain.with_autopath(autopath.map_err(|error| StartError::Directive {
+            at: directive.at.clone(),
+            problem: format!(
+                "directive 'autopath': a zone, or a name of the search path, is not a domain name: {error}"
+            ),
+        })?);
+    }
+    if let Some(first) = server.transfer.first() {
+        let bad_zone = |error: NameError| StartError::Directive {
+            at: first.at.clone(),
+            problem: format!("directive 'transfer': a zone is not a domain name: {error}"),
+        };
+        let rules = TransferRules::new(&server.transfer).map_err(bad_zone)?;
+        let zones = server.kubernetes.iter().flat_map(|directive| &directive.zones).map(|zone| wire_zone(zone));
+        chain = chain.with_transfer(rules, zones.collect::<Result<_, _>>().map_err(bad_zone)?);
+    }
+    Ok(chain)
+}
+
+fn external_view(directive: &K8sExternalDirective) -> Result<ExternalView, StartError> {
+    let config = ExternalConfig {
+        zones: directive.zones.clone(),
+        apex: directive.apex.clone(),
+        ttl: directive.ttl,
+        headless: directive.headless,
+        fallthrough: directive.fallthrough.clone(),
+    };
+    ExternalView::new(&config).map_err(|error| StartError::Directive {
+        at: directive.at.clone(),
+        problem: format!("directive 'k8s_external': {error}"),
+    })
 }
 
 /// Who listens where: as CoreDNS, each address has the zones of all server blocks that listen there.
@@ -274,11 +327,7 @@ fn listeners(
                 );
                 return Err(StartError::Directive { at: key.at.clone(), problem });
             }
-            let zone = rustk8s::name::from_text(&key.zone).map(|mut zone| {
-                zone.make_ascii_lowercase();
-                zone
-            });
-            let zone = zone.map_err(|error| StartError::Directive {
+            let zone = wire_zone(&key.zone).map_err(|error| StartError::Directive {
                 at: key.at.clone(),
                 problem: format!("zone '{}' is not a domain name: {error}", key.zone),
             })?;
@@ -294,6 +343,13 @@ fn listeners(
     let listeners =
         order.iter().map(|address| Arc::new(Listener::new(tables.remove(address).unwrap_or_default()))).collect();
     Ok((order, listeners))
+}
+
+/// A zone in wire form and lower case.
+fn wire_zone(zone: &str) -> Result<Box<[u8]>, NameError> {
+    let mut zone = rustk8s::name::from_text(zone)?;
+    zone.make_ascii_lowercase();
+    Ok(zone)
 }
 
 fn listen_addresses(server: &ServerConfig, port: u16, interfaces: &[InterfaceAddress]) -> Vec<ListenAddress> {

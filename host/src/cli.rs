@@ -8,7 +8,8 @@ pub const USAGE: &str = "\
 usage: rustk8s [-conf FILE] [-dns.port N] [--objects FILE...] [--demo] [-version]
 
   -conf FILE          the Corefile to serve; without it, ./Corefile where there is one, else the demo
-  -dns.port N, -p N   the port of server blocks that name none (default 53); of the demo too (default 1053)
+  -dns.port N, -p N   the port of all server blocks, whatever port they name; without it, the one that they name, else
+                      53; the demo names 1053
   --objects FILE...   serve the objects of these manifests (YAML or JSON) and no cluster; without -conf, as the demo
                       is served: cluster.local, in-addr.arpa and ip6.arpa on 127.0.0.1 and ::1
   --demo              serve the demo cluster that is built in, even where there is a ./Corefile
@@ -33,7 +34,7 @@ pub enum Command {
 pub struct Options {
     /// The Corefile.
     pub conf: Option<PathBuf>,
-    /// The port of server blocks that name none.
+    /// The port of all server blocks, whatever they name.
     pub port: Option<u16>,
     /// Manifests to serve in place of a cluster.
     pub objects: Vec<PathBuf>,

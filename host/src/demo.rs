@@ -1,13 +1,16 @@
 //! The demo: a small cluster in the binary, and what to try with it. Its files are for reading and editing too.
 
-use crate::directives::{Config, Source};
-use crate::interfaces::InterfaceAddress;
+use crate::corefile::{Corefile, CorefileError, Settings};
+use crate::directives::{Config, InterfaceLookup, Source};
 use crate::manifests::{ManifestError, Manifests};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 /// The Corefile of the demo.
 pub const COREFILE: &str = include_str!("../../corefile-examples/demo/Corefile");
+
+/// How messages name it.
+const FILE: &str = "the demo's Corefile";
 
 /// The manifests beside it, by name.
 const MANIFESTS: [(&str, &str); 5] = [
@@ -18,14 +21,19 @@ const MANIFESTS: [(&str, &str); 5] = [
     ("prod.yaml", include_str!("../../corefile-examples/demo/prod.yaml")),
 ];
 
-/// The Corefile without its `objects`, for where the objects come from elsewhere.
-pub fn corefile_without_objects() -> String {
-    let lines = COREFILE.lines().filter(|line| !line.trim_start().starts_with("objects "));
-    lines.fold(String::new(), |mut text, line| {
-        text.push_str(line);
-        text.push('\n');
-        text
-    })
+/// What the Corefile asks for, but for its `objects`: they come from elsewhere.
+///
+/// # Errors
+/// As for any Corefile: two server blocks may not get along with the port of `settings`.
+pub fn config(settings: &Settings<'_>, interfaces: &InterfaceLookup<'_>) -> Result<Config, CorefileError> {
+    // A comment in its place keeps the lines' numbers.
+    let text: String = COREFILE.lines().map(|line| line.replacen("objects ", "# objects ", 1) + "\n").collect();
+    let corefile = Corefile::parse(FILE, text.as_bytes(), settings)?;
+    let mut config = Config::from_corefile(&corefile, interfaces)?;
+    for kubernetes in config.servers.iter_mut().filter_map(|server| server.kubernetes.as_mut()) {
+        kubernetes.source = Source::Objects(Vec::new());
+    }
+    Ok(config)
 }
 
 /// The objects of the demo.
@@ -38,22 +46,6 @@ pub fn manifests() -> Result<Manifests, ManifestError> {
         manifests.add(file, text)?;
     }
     Ok(manifests)
-}
-
-/// Fits the demo's configuration to this machine: the port asked for, and only addresses that it has (there may be no
-/// IPv6).
-pub fn adapt(config: &mut Config, port: Option<u16>, interfaces: &[InterfaceAddress]) {
-    for server in &mut config.servers {
-        if let Some(port) = port {
-            server.keys.iter_mut().for_each(|key| key.port = port);
-        }
-        if let Some(bind) = &mut server.bind {
-            bind.addresses.retain(|address| interfaces.iter().any(|interface| interface.ip == address.ip));
-        }
-        if let Some(kubernetes) = &mut server.kubernetes {
-            kubernetes.source = Source::Objects(Vec::new());
-        }
-    }
 }
 
 /// What a newcomer sees.
@@ -83,7 +75,6 @@ Stop with Ctrl-C. Another port: rustk8s -dns.port N. The demo's files are in cor
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::corefile::{Corefile, Settings};
     use std::path::Path;
 
     #[test]
@@ -96,18 +87,19 @@ mod tests {
         let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, MANIFESTS.map(|(file, _)| file));
         let embedded = manifests().unwrap();
-        assert_eq!(embedded.warnings, Vec::<String>::new());
+        assert_eq!(embedded.others.keys().collect::<Vec<_>>(), ["Deployment"]);
         assert_eq!(Manifests::read(&files).unwrap().objects, embedded.objects);
     }
 
     #[test]
     fn the_corefile_is_good() {
-        let settings = Settings { default_port: 53, environment: &|_| None };
-        let corefile = Corefile::parse("Corefile", corefile_without_objects().as_bytes(), &settings).unwrap();
-        let mut config = Config::from_corefile(&corefile, &|_| None).unwrap();
-        adapt(&mut config, Some(7), &[]);
-        assert_eq!(config.servers[0].keys[0].port, 7);
-        assert!(config.servers[0].bind.as_ref().unwrap().addresses.is_empty());
+        let settings = Settings { port: None, environment: &|_| None };
+        let config = config(&settings, &|_| None).unwrap();
+        assert_eq!(config.warnings, []);
+        assert_eq!(config.servers[0].keys[0].port, 1053);
+        assert_eq!(config.servers[0].kubernetes.as_ref().unwrap().source, Source::Objects(Vec::new()));
+        let on_port = |port| super::config(&Settings { port: Some(port), ..settings }, &|_| None).unwrap();
+        assert_eq!(on_port(7).servers[0].keys[0].port, 7);
     }
 
     #[test]

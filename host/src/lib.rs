@@ -7,6 +7,7 @@
 
 pub mod access_log;
 pub mod app;
+pub mod autopath;
 pub mod chain;
 pub mod cli;
 pub mod corefile;
@@ -18,8 +19,10 @@ pub mod http;
 pub mod interfaces;
 pub mod logging;
 pub mod manifests;
+pub mod metadata;
 mod random;
 pub mod run;
 pub mod server;
 mod shutdown;
+pub mod transfer;
 pub mod watch;

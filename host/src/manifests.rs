@@ -1,9 +1,12 @@
 //! Manifests: objects from files instead of a cluster, in YAML (several documents, lists) or JSON.
 
+use crate::corefile::error::Shown;
 use rustk8s::object::{Kind, Object};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_path_to_error::Track;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,17 +14,24 @@ use std::path::{Path, PathBuf};
 const MAX_FILE: u64 = 256 << 20;
 /// Lists in lists that are followed.
 const MAX_NESTING: usize = 8;
+/// Characters of an object's name that a message shows: more than two labels and the slash have.
+const MAX_NAME: usize = 512;
+/// Kinds that [`Manifests::summary`] names.
+const MAX_KINDS: usize = 6;
 
 /// The objects of some files.
 #[derive(Debug, Default)]
 pub struct Manifests {
     /// The objects that names are made of, in the order of the files. Of an object given twice the last counts.
     pub objects: Vec<Object>,
-    /// One line for each malformed object, which was skipped.
-    pub warnings: Vec<String>,
+    /// How many objects of each other kind there were: no names are made of those.
+    pub others: BTreeMap<String, usize>,
 }
 
-/// Why files cannot be served at all. The message is one line.
+/// Why files cannot be served. The message is one line.
+///
+/// A malformed object is an error here, though one from an API server is only left out: who wrote a file can put it
+/// right, and what they start is to be what they wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file cannot be read.
@@ -50,14 +60,21 @@ pub enum ManifestError {
         /// What is wrong there.
         problem: String,
     },
+    /// An object is malformed.
+    #[error("manifest {place}: {problem}")]
+    Object {
+        /// The file, the document, and where there is a list the item, counted from 1; then the object's kind and name.
+        place: String,
+        /// The field, and what is wrong with it.
+        problem: String,
+    },
 }
 
 impl Manifests {
     /// Reads files.
     ///
     /// # Errors
-    /// The first file that cannot be read, or whose YAML or JSON is broken. A malformed object is no error, but a line
-    /// of [`warnings`](Self::warnings).
+    /// The first file that cannot be read, whose YAML or JSON is broken, or that has a malformed object.
     pub fn read(files: &[PathBuf]) -> Result<Self, ManifestError> {
         let mut manifests = Self::default();
         for path in files {
@@ -81,8 +98,7 @@ impl Manifests {
             let is_json = Path::new(file).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
             match json_documents(text) {
                 Ok(documents) => {
-                    self.add_documents(file, documents);
-                    return Ok(());
+                    return self.add_documents(file, documents);
                 }
                 Err((document, error)) if is_json => {
                     let line = error.line() as u64;
@@ -93,54 +109,71 @@ impl Manifests {
             }
         }
         let documents = yaml_documents(file, text)?;
-        self.add_documents(file, documents);
+        self.add_documents(file, documents)
+    }
+
+    /// What was read, in a line for the log.
+    pub fn summary(&self) -> String {
+        let mut text = format!("objects read from manifests: {}", self.objects.len());
+        let others: usize = self.others.values().sum();
+        if others > 0 {
+            let kinds: Vec<_> = self.others.keys().take(MAX_KINDS).map(|kind| Shown(kind).to_string()).collect();
+            let more = if self.others.len() > MAX_KINDS { ", …" } else { "" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; of kinds that make no names: {others} ({}{more})", kinds.join(", "));
+        }
+        text
+    }
+
+    fn add_documents(&mut self, file: &str, documents: Vec<(usize, Value)>) -> Result<(), ManifestError> {
+        for (document, value) in documents {
+            self.add_value(&format!("{file}, document {document}"), value, None, 0)?;
+        }
         Ok(())
     }
 
-    fn add_documents(&mut self, file: &str, documents: Vec<(usize, Value)>) {
-        for (document, value) in documents {
-            let place = format!("manifest {file}, document {document}");
-            self.add_value(&place, value, None, 0);
-        }
-    }
-
     /// Adds an object or a list. `item_kind` is what the items of a typed list (`ServiceList`) are.
-    fn add_value(&mut self, place: &str, value: Value, item_kind: Option<(&str, &str)>, nesting: usize) {
+    fn add_value(
+        &mut self,
+        place: &str,
+        value: Value,
+        item_kind: Option<(&str, &str)>,
+        nesting: usize,
+    ) -> Result<(), ManifestError> {
+        let refuse = |place: &str, problem: String| Err(ManifestError::Object { place: place.to_owned(), problem });
         let Value::Object(mut fields) = value else {
-            self.warnings
-                .push(format!("{place}: skipped: it is not a Kubernetes object, which has apiVersion and kind"));
-            return;
+            return refuse(place, "it is not a Kubernetes object, which has apiVersion and kind".to_owned());
         };
         let text = |field: &str| fields.get(field).and_then(Value::as_str).map(str::to_owned);
         let kind = text("kind").or_else(|| item_kind.map(|(kind, _)| kind.to_owned()));
         let version = text("apiVersion").or_else(|| item_kind.map(|(_, version)| version.to_owned()));
         let (Some(kind), Some(version)) = (kind, version) else {
-            self.warnings.push(format!("{place}: skipped: apiVersion or kind is missing"));
-            return;
+            return refuse(place, "apiVersion or kind is missing".to_owned());
         };
         if let Some(items @ Value::Array(_)) = fields.get_mut("items").filter(|_| kind.ends_with("List")) {
             if nesting == MAX_NESTING {
-                self.warnings.push(format!("{place}: skipped: more than {MAX_NESTING} lists in lists"));
-                return;
+                return refuse(place, format!("more than {MAX_NESTING} lists in lists"));
             }
-            let Value::Array(items) = items.take() else { return };
+            let Value::Array(items) = items.take() else { return Ok(()) };
             let item_kind = kind.strip_suffix("List").filter(|kind| !kind.is_empty());
             for (index, item) in items.into_iter().enumerate() {
                 let item_kind = item_kind.map(|kind| (kind, version.as_str()));
-                self.add_value(&format!("{place}, item {}", index + 1), item, item_kind, nesting + 1);
+                self.add_value(&format!("{place}, item {}", index + 1), item, item_kind, nesting + 1)?;
             }
-            return;
+            return Ok(());
         }
-        let Some(kind) = Kind::of(&version, &kind) else { return };
+        let Some(kind) = Kind::of(&version, &kind) else {
+            *self.others.entry(kind).or_default() += 1;
+            return Ok(());
+        };
         let value = Value::Object(fields);
         match read_object(kind, &value) {
             Ok(mut object) => {
                 object.apply_defaults();
                 self.objects.push(object);
+                Ok(())
             }
-            Err(problem) => {
-                self.warnings.push(format!("{place}, {kind} {}: skipped: {problem}", display_name(&value)));
-            }
+            Err(problem) => refuse(&format!("{place}, {kind} {}", display_name(&value)), one_line(&problem)),
         }
     }
 }
@@ -148,11 +181,12 @@ impl Manifests {
 /// `NAMESPACE/NAME` of an object that may be malformed.
 fn display_name(value: &Value) -> String {
     let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default();
-    match (text("namespace"), text("name")) {
-        (_, "") => "without a name".to_owned(),
+    let name = match (text("namespace"), text("name")) {
+        (_, "") => return "without a name".to_owned(),
         ("", name) => name.to_owned(),
         (namespace, name) => format!("{namespace}/{name}"),
-    }
+    };
+    name.chars().filter(|character| !character.is_control()).take(MAX_NAME).collect()
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
@@ -165,12 +199,25 @@ fn read_file(path: &Path) -> io::Result<String> {
 
 /// Reads an object; the error names the field.
 fn read_object(kind: Kind, value: &Value) -> Result<Object, String> {
+    if kind == Kind::Service {
+        check_cluster_ip(&value["spec"])?;
+    }
     let mut track = Track::new();
     Object::read(kind, serde_path_to_error::Deserializer::new(value, &mut track)).map_err(|error| {
         let path = track.path().to_string();
         // "." where the object as a whole is wrong; the message then names the field.
         if path == "." { error.to_string() } else { format!("{path}: {error}") }
     })
+}
+
+/// A Service says its first address twice, and the list counts: who edits the other would wonder. The API server refuses
+/// such a Service too.
+fn check_cluster_ip(spec: &Value) -> Result<(), String> {
+    let (Some(one), Some(first)) = (spec["clusterIP"].as_str(), spec["clusterIPs"][0].as_str()) else { return Ok(()) };
+    if one.is_empty() || one == first {
+        return Ok(());
+    }
+    Err(format!("spec.clusterIP: {} is not the first of spec.clusterIPs, {}; change both", Shown(one), Shown(first)))
 }
 
 /// The JSON documents of a text: `kubectl get -o json` prints one, a log of watch events many.
@@ -267,7 +314,6 @@ fn one_line(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::fmt::Write as _;
 
     fn read(file: &str, text: &str) -> Result<Manifests, ManifestError> {
         let mut manifests = Manifests::default();
@@ -292,7 +338,10 @@ mod tests {
         );
         let manifests = read("x.yaml", &text).unwrap();
         assert_eq!(names(&manifests), ["Service default/a", "Namespace /dev", "Pod dev/p"]);
-        assert_eq!(manifests.warnings, Vec::<String>::new());
+        assert_eq!(
+            manifests.summary(),
+            "objects read from manifests: 3; of kinds that make no names: 2 ('Deployment', 'Service')"
+        );
         let Object::Service(service) = &manifests.objects[0] else { panic!() };
         assert_eq!(&*service.ports[0].protocol, "TCP");
     }
@@ -306,31 +355,46 @@ mod tests {
         }
         // YAML in braces is YAML.
         let flow = read("x.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: dev}}").unwrap();
-        assert_eq!((names(&flow), flow.warnings), (vec!["Namespace /dev".to_owned()], vec![]));
+        assert_eq!(names(&flow), ["Namespace /dev"]);
+        assert_eq!(flow.summary(), "objects read from manifests: 1");
         let error = read("x.json", "{\"kind\": 1}\n{").unwrap_err().to_string();
         assert_eq!(error, "manifest x.json, document 2, line 2: EOF while parsing an object");
     }
 
     #[test]
-    fn a_malformed_object_is_named_and_takes_no_others_with_it() {
-        let text = format!(
-            "{SERVICE}---\napiVersion: v1\nkind: Service\nmetadata: {{name: bad, namespace: dev}}\nspec: {{ports: [{{port: eighty}}]}}\n---\n\
-             apiVersion: v1\nkind: List\nitems: [{{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: five}}}}, 7]\n---\n\
-             kind: Service\n---\n{SERVICE}---\napiVersion: v1\nkind: Service\nmetadata: {{labels: {{a: b}}}}\n"
-        );
-        let manifests = read("x.yaml", &text).unwrap();
-        assert_eq!(names(&manifests), ["Service default/a", "Service default/a"]);
-        let expected = [
-            "manifest x.yaml, document 2, Service dev/bad: skipped: spec.ports[0].port: ",
-            "manifest x.yaml, document 3, item 1, Pod p: skipped: metadata.labels: ",
-            "manifest x.yaml, document 3, item 2: skipped: it is not a Kubernetes object",
-            "manifest x.yaml, document 4: skipped: apiVersion or kind is missing",
-            "manifest x.yaml, document 6, Service without a name: skipped: metadata",
+    fn a_malformed_object_is_named_with_its_field() {
+        let after = |text: &str| format!("{SERVICE}---\n{text}\n---\n{SERVICE}");
+        let service = "apiVersion: v1\nkind: Service\nmetadata: {name: bad, namespace: dev}\nspec:";
+        let cases = [
+            (format!("{service} {{ports: [{{port: eighty}}]}}"), "document 2, Service dev/bad: spec.ports[0].port: "),
+            (format!("{service} {{clusterIP: 10.0.0.256}}"), "document 2, Service dev/bad: spec.clusterIPs[0]: "),
+            (
+                format!("{service} {{clusterIP: 10.0.0.2, clusterIPs: [10.0.0.1]}}"),
+                "document 2, Service dev/bad: spec.clusterIP: '10.0.0.2' is not the first of spec.clusterIPs, '10.0.0.1'; change both",
+            ),
+            (
+                "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Pod, metadata: {name: p, labels: five}}]"
+                    .to_owned(),
+                "document 2, item 1, Pod p: metadata.labels: ",
+            ),
+            (
+                "apiVersion: v1\nkind: List\nitems: [7]".to_owned(),
+                "document 2, item 1: it is not a Kubernetes object, which has apiVersion and kind",
+            ),
+            ("kind: Service".to_owned(), "document 2: apiVersion or kind is missing"),
+            (
+                "apiVersion: v1\nkind: Service\nmetadata: {labels: {a: b}}".to_owned(),
+                "document 2, Service without a name: metadata",
+            ),
         ];
-        assert_eq!(manifests.warnings.len(), expected.len(), "{:#?}", manifests.warnings);
-        for (warning, expected) in manifests.warnings.iter().zip(expected) {
-            assert!(warning.starts_with(expected), "{warning}");
-            assert!(!warning.contains('\n'));
+        for (text, expected) in cases {
+            let error = read("x.yaml", &after(&text)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("manifest x.yaml, {expected}")), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        // Headless, and a Service that no API server has completed.
+        for spec in ["{clusterIP: None, clusterIPs: [None]}", "{clusterIP: 10.0.0.1}", "{clusterIPs: [10.0.0.1]}"] {
+            read("x.yaml", &format!("{service} {spec}")).unwrap();
         }
     }
 

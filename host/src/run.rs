@@ -80,7 +80,7 @@ impl Job {
             [] => None,
             files => Some(Manifests::read(files)?),
         };
-        let settings = Settings { default_port: options.port.unwrap_or(53), ..Settings::default() };
+        let settings = Settings { port: options.port, ..Settings::default() };
         let lookup = |name: &str| interfaces::addresses_of(interfaces, name);
         let file = match &options.conf {
             Some(file) => Some(file.as_path()),
@@ -90,12 +90,12 @@ impl Job {
             None => None,
         };
         if let Some(file) = file {
-            let config = Config::from_corefile(&Corefile::read(file, &settings)?, &lookup)?;
+            let mut config = Config::from_corefile(&Corefile::read(file, &settings)?, &lookup)?;
+            interfaces::leave_out_missing_ipv6_loopback(&mut config, interfaces);
             return Ok(Self { config, objects, is_demo: false });
         }
-        let corefile = Corefile::parse("(demo)", demo::corefile_without_objects().as_bytes(), &settings)?;
-        let mut config = Config::from_corefile(&corefile, &lookup)?;
-        demo::adapt(&mut config, options.port, interfaces);
+        let mut config = demo::config(&settings, &lookup)?;
+        interfaces::leave_out_missing_ipv6_loopback(&mut config, interfaces);
         let is_demo = objects.is_none();
         let objects = if is_demo { demo::manifests()? } else { objects.unwrap_or_default() };
         Ok(Self { config, objects: Some(objects), is_demo })
@@ -107,8 +107,8 @@ fn serve(options: &Options, log: &LogSink) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    for warning in objects.iter().flat_map(|manifests| &manifests.warnings) {
-        tracing::warn!(plugin = "kubernetes", "{warning}");
+    if let Some(manifests) = objects.as_ref().filter(|_| !is_demo) {
+        tracing::info!(plugin = "kubernetes", "{}", manifests.summary());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {

@@ -69,11 +69,23 @@ fn mistakes_end_it_with_one_line_and_code_2() {
     let broken = broken.to_str().unwrap();
     let unknown = file("unknown.corefile", ".:0 {\n    bind 127.0.0.1\n    nonsense\n}\n");
     let unknown = unknown.to_str().unwrap();
-    let cases: [(&[&str], &str); 5] = [
+    let two = file("two.corefile", ".:53 {\n}\n.:54 {\n}\n");
+    let two = two.to_str().unwrap();
+    let malformed = file(
+        "malformed.yaml",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: bad, namespace: dev}\nspec: {ports: [{port: web}]}\n",
+    );
+    let malformed = malformed.to_str().unwrap();
+    let cases: [(&[&str], &str); 7] = [
         (&["-nonsense"], "rustk8s: unknown flag -nonsense"),
         (&["-conf", "no/such/file"], "rustk8s: no/such/file"),
         (&["-conf", unknown], &format!("rustk8s: {unknown}:3: directive 'nonsense'")),
+        (&["-conf", two, "-dns.port", "0"], &format!("rustk8s: {two}:3: cannot serve dns://.:0, which {two}:1 serves")),
         (&["--objects", "no/such.yaml"], "rustk8s: manifest no/such.yaml: "),
+        (
+            &["--objects", malformed],
+            &format!("rustk8s: manifest {malformed}, document 1, Service dev/bad: spec.ports[0].port: "),
+        ),
         (&["--objects", broken], &format!("rustk8s: manifest {broken}, document 2, line ")),
     ];
     for (arguments, expected) in cases {
@@ -105,7 +117,19 @@ fn the_demo_answers_and_says_what_to_try() {
         text.contains(&format!("UDP 127.0.0.1:{port} is in use by another process; choose another port")),
         "{text}"
     );
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
+    assert_eq!(running.terminate(), 0);
+}
+
+#[test]
+fn dns_port_takes_the_place_of_the_ports_of_a_corefile() {
+    let corefile = file("ports.corefile", ".:53 {\n bind 127.0.0.1\n}\nexample.org:53 {\n bind 127.0.0.1\n}\n");
+    let (running, text) = Running::start(&["-conf", corefile.to_str().unwrap(), "-dns.port=0"], "rustk8s-");
+    let listening: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("listening on ")).collect();
+    let [address] = &listening[..] else { panic!("{text}") };
+    let address: SocketAddr = address.parse().unwrap();
+    assert!(address.port() > 1023, "{text}");
+    assert_eq!(udp(address, &query("example.org.", RecordType::A)).metadata.id, 4711);
     assert_eq!(running.terminate(), 0);
 }
 
@@ -115,12 +139,11 @@ fn manifests_are_served_without_a_corefile() {
         "objects.json",
         r#"{"apiVersion":"v1","kind":"List","items":[
             {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"dev"}},
-            {"apiVersion":"v1","kind":"Service","metadata":{"name":"bad","namespace":"dev"},"spec":{"ports":7}},
+            {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"other","namespace":"dev"}},
             {"apiVersion":"v1","kind":"Service","metadata":{"name":"a","namespace":"dev"},"spec":{"clusterIP":"10.0.0.7","ports":[{"port":80}]}}]}"#,
     );
     let (running, text) = Running::start(&["-p=0", "--objects", good.to_str().unwrap()], "rustk8s-");
-    assert_eq!(text.matches("[WARNING]").count(), 1, "{text}");
-    assert!(text.contains("document 1, item 2, Service dev/bad: skipped: spec.ports: "), "{text}");
+    assert!(text.contains("objects read from manifests: 2; of kinds that make no names: 1 ('Deployment')"), "{text}");
     let address = text.lines().find_map(|line| line.strip_prefix("listening on ")).unwrap().parse().unwrap();
     assert_eq!(answers(&udp(address, &query("a.dev.svc.cluster.local.", RecordType::A))), ["10.0.0.7"]);
     assert_eq!(running.terminate(), 0);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{TestServer, answers, frame, query, read_frame, tcp, tcp_client, udp, udp_bytes, udp_client};
+use common::{TestServer, answers, frame, loopback, query, read_frame, tcp, tcp_client, udp, udp_bytes, udp_client};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use std::io::{Read, Write};
@@ -24,14 +24,15 @@ items:
 const ENT: &str = "ent.dev.svc.cluster.local.";
 
 fn both_families() -> TestServer {
-    TestServer::start("cluster.local in-addr.arpa {\nbind 127.0.0.1 ::1\nkubernetes\n}", OBJECTS)
+    let addresses: Vec<_> = loopback().iter().map(ToString::to_string).collect();
+    TestServer::start(&format!("cluster.local in-addr.arpa {{\nbind {}\nkubernetes\n}}", addresses.join(" ")), OBJECTS)
 }
 
 #[test]
 fn udp_and_tcp_over_both_families() {
     let server = both_families();
-    assert_eq!(server.addresses.len(), 2);
-    assert_eq!(server.addresses[0].port(), server.addresses[1].port());
+    assert_eq!(server.addresses.iter().map(SocketAddr::ip).collect::<Vec<_>>(), loopback());
+    assert!(server.addresses.iter().all(|address| address.port() == server.addresses[0].port()));
     for address in &server.addresses {
         for reply in [udp(*address, &query(ENT, RecordType::A)), tcp(*address, &query(ENT, RecordType::A))] {
             assert_eq!(answers(&reply), ["10.98.204.110"]);
@@ -298,22 +299,22 @@ fn a_busy_port_stops_the_start_and_nothing_stays() {
     let corefile = format!(
         "cluster.local:{free} {{\nbind 127.0.0.1\nkubernetes\n}}\ncluster.local:{port} {{\nbind 127.0.0.1\nkubernetes\n}}"
     );
-    let Err(error) = TestServer::try_start(&corefile, OBJECTS) else { panic!("started") };
+    let Err(error) = TestServer::try_start(&corefile, None, OBJECTS) else { panic!("started") };
     let text = error.to_string();
     assert!(text.starts_with(&format!("UDP 127.0.0.1:{port} is in use by another process; choose")), "{text}");
-    assert_eq!((error.exit_code(), text.contains('\n')), (1, false));
+    assert_eq!((error.exit_code(), text.contains('\n')), (2, false));
     UdpSocket::bind(("127.0.0.1", free)).unwrap();
     // A second server of ours does not take a part of the first one's queries.
     let server = both_families();
     let port = server.addresses[0].port();
     let again = format!("cluster.local:{port} {{\nbind 127.0.0.1\nkubernetes\n}}");
-    assert!(TestServer::try_start(&again, OBJECTS).is_err());
+    assert!(TestServer::try_start(&again, None, OBJECTS).is_err());
 }
 
 #[test]
 fn what_cannot_be_served_stops_the_start_with_its_line() {
     let corefile = "cluster.local {\nbind 127.0.0.1\nerrors {\nconsolidate 5m \\pL+\n}\nkubernetes\n}";
-    let Err(error) = TestServer::try_start(corefile, OBJECTS) else { panic!("started") };
+    let Err(error) = TestServer::try_start(corefile, Some(0), OBJECTS) else { panic!("started") };
     let expected = "Corefile:3: directive 'errors': option 'consolidate': pattern '\\pL+': ";
     assert!(error.to_string().starts_with(expected), "{error}");
     assert_eq!(error.exit_code(), 2);

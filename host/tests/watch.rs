@@ -85,6 +85,12 @@ impl Fixture {
         self.until(&format!("{service} = {address}"), |fixture| fixture.address(service) == address).await;
     }
 
+    /// Ends the watches by 410. A list without streaming is known before its watch is open.
+    async fn expire_watches(&self) {
+        self.until("a watch", |fixture| fixture.watches("services") > 0).await;
+        self.api.expire_watches();
+    }
+
     /// The queries of the requests for a kind, in order.
     fn requests(&self, plural: &str) -> Vec<String> {
         let ending = format!("/{plural}");
@@ -229,7 +235,7 @@ async fn a_version_that_is_too_old_leads_to_a_new_list() {
         assert!(fixture.streaming_lists("services") >= 2);
         // Also where the server ends an open watch.
         let before = fixture.streaming_lists("services");
-        fixture.api.expire_watches();
+        fixture.expire_watches().await;
         fixture.until("a list", |fixture| fixture.streaming_lists("services") > before).await;
         fixture.api.upsert(service("a", 4));
         fixture.until_address("a", 4).await;
@@ -285,7 +291,7 @@ async fn a_list_that_breaks_in_the_middle_takes_nothing_away() {
     let fixture = Fixture::synced(api).await;
     fixture.api.faults(|faults| faults.cut_lists_after = Some(10));
     let before = fixture.lists("services");
-    fixture.api.expire_watches();
+    fixture.expire_watches().await;
     fixture.until("several attempts", |fixture| fixture.lists("services") > before + 3).await;
     let present = (0..100).filter(|number| fixture.address(&format!("s{number}")) == 7).count();
     assert_eq!((present, fixture.address("a")), (100, 1));
@@ -410,7 +416,7 @@ async fn malformed_objects_are_skipped_alone() {
         fixture.api.upsert(service("c", 3));
         fixture.until_address("c", 3).await;
         assert_eq!((fixture.address("b"), fixture.watches.troubles().malformed()), (2, 2));
-        fixture.api.expire_watches();
+        fixture.expire_watches().await;
         fixture.until("a list", |fixture| fixture.watches.troubles().malformed() >= 4).await;
         fixture.api.upsert(service("c", 4));
         fixture.until_address("c", 4).await;
@@ -521,7 +527,7 @@ mod whole_server {
             "cluster.local {{\nbind 127.0.0.1\nready 127.0.0.1:0\nkubernetes {{\n{source}\nstartup_timeout {timeout}\n}}\n}}"
         );
         let options = AppOptions::new(LogSink::start(std::io::sink()));
-        App::start(&config(&corefile), options).await.unwrap()
+        App::start(&config(&corefile, Some(0)), options).await.unwrap()
     }
 
     async fn ask(app: &App, service: &str) -> (ResponseCode, Vec<String>) {

@@ -248,7 +248,6 @@ impl<'a> Answering<'a> {
                     reply.address(Section::Additional, Owner::Name(&server), self.view.ttl, ip);
                 }
             }
-            rtype::AXFR | rtype::IXFR => return Outcome::Transfer,
             _ => self.soa(Section::Authority, &mut reply),
         }
         reply.finish();

@@ -5,8 +5,8 @@
 #
 #   unshare --user --map-root-user --mount --net search_path_in_namespace.sh RUSTK8S COREFILE DIRECTORY
 #
-# COREFILE listens on port 53; DIRECTORY has the resolv.conf and nsswitch.conf to use. The script reads look-ups from standard input, one a
-# line (`getent NAME` or `nslookup NAME`), and prints for each a line `== getent NAME`, what the program printed, and a
+# DIRECTORY has the resolv.conf and nsswitch.conf to use. The script reads look-ups from standard input, one a line
+# (`getent NAME` or `nslookup NAME`), and prints for each a line `== getent NAME`, what the program printed, and a
 # line `-- STATUS`.
 set -eu
 rustk8s=$1
@@ -21,7 +21,7 @@ for cache in /run/nscd /var/run/nscd; do
     if [ -d "$cache" ]; then mount -t tmpfs none "$cache"; fi
 done
 
-"$rustk8s" -conf "$corefile" >"$directory/server.log" 2>&1 &
+"$rustk8s" -conf "$corefile" -dns.port 53 >"$directory/server.log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 

@@ -2,13 +2,13 @@
 //! clients that people have: `dig`, `nslookup`, and the resolver of the C library.
 #![allow(clippy::unwrap_used)]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustk8s_tests::demo::dig::{Reply, dig};
 use rustk8s_tests::demo::directory::{TestDirectory, demo, demo_port};
-use rustk8s_tests::demo::ports::{self, LOOPBACK};
+use rustk8s_tests::demo::ports::{self, LOCALHOST, loopback};
 use rustk8s_tests::demo::server::{Ended, Server, run_to_end};
 use rustk8s_tests::demo::{binary, tools};
 
@@ -89,9 +89,9 @@ fn directory(name: &str) -> TestDirectory {
     TestDirectory::new(env!("CARGO_TARGET_TMPDIR"), name)
 }
 
-/// A server on the Corefile and the manifests of this directory.
+/// A server on the Corefile and the manifests of this directory, on a port that is not the Corefile's.
 fn serve(directory: &TestDirectory) -> Server {
-    Server::start(directory.path(), |port| vec!["-conf".to_owned(), directory.corefile(port)])
+    Server::start(directory.path(), &["-conf", &directory.corefile()])
 }
 
 /// Asks over one transport, with or without EDNS.
@@ -128,7 +128,7 @@ fn check_look_up(server: IpAddr, port: u16, tcp: bool, edns: bool, look_up: &Loo
 
 /// Every look-up of the demo over UDP and TCP, IPv4 and IPv6, with and without EDNS; then what does not exist.
 fn check_demo(port: u16) {
-    for server in LOOPBACK {
+    for &server in loopback() {
         for tcp in [false, true] {
             for edns in [true, false] {
                 for look_up in &LOOK_UPS {
@@ -174,7 +174,7 @@ fn pods_and_endpoints_of_the_demo_have_names() {
     let directory = directory("pods");
     let server = Server::demo(directory.path());
     let answers = |question: &[&str]| {
-        let reply = dig(LOOPBACK[0], server.port(), question);
+        let reply = dig(LOCALHOST, server.port(), question);
         assert_eq!(reply.status, "NOERROR", "{}", reply.text);
         let mut data: Vec<_> = reply.data().into_iter().map(str::to_owned).collect();
         data.sort();
@@ -182,21 +182,17 @@ fn pods_and_endpoints_of_the_demo_have_names() {
     };
     // pods verified: the jump pod is in dev, and nowhere else.
     assert_eq!(answers(&["10-1-0-59.dev.pod.cluster.local"]), ["10.1.0.59"]);
-    let elsewhere = dig(LOOPBACK[0], server.port(), &["10-1-0-59.prod.pod.cluster.local"]);
+    let elsewhere = dig(LOCALHOST, server.port(), &["10-1-0-59.prod.pod.cluster.local"]);
     assert_eq!(elsewhere.status, "NXDOMAIN", "{}", elsewhere.text);
     // The pods behind a ClusterIP Service have endpoint names, and addresses that lead back to them.
     assert_eq!(answers(&["10-1-0-57.ent.dev.svc.cluster.local"]), ["10.1.0.57"]);
     assert_eq!(answers(&["-x", "10.1.0.57"]), ["10-1-0-57.ent.dev.svc.cluster.local."]);
     assert_eq!(answers(&["-x", "10.1.0.55"]), ["10-1-0-55.kube-dns.kube-system.svc.cluster.local."]);
     assert_eq!(answers(&["-x", "10.1.0.56"]), ["10-1-0-56.kube-dns.kube-system.svc.cluster.local."]);
-    // Every port of a Service at once.
+    // Every port of a Service at once: 53 by UDP, 53 by TCP, which is the same record, and 9153.
     assert_eq!(
         answers(&["kube-dns.kube-system.svc.cluster.local", "SRV"]),
-        [
-            "0 33 53 kube-dns.kube-system.svc.cluster.local.",
-            "0 33 53 kube-dns.kube-system.svc.cluster.local.",
-            "0 33 9153 kube-dns.kube-system.svc.cluster.local.",
-        ]
+        ["0 33 53 kube-dns.kube-system.svc.cluster.local.", "0 33 9153 kube-dns.kube-system.svc.cluster.local.",]
     );
 }
 
@@ -206,7 +202,8 @@ fn the_demo_says_where_it_listens_and_its_three_things_to_try_work() {
     let server = Server::demo(directory.path());
     let port = server.port();
     let printed = server.wait_for_output("three things to try", |text| dig_lines(text).count() >= 3);
-    for listener in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+    for &address in loopback() {
+        let listener = SocketAddr::new(address, port).to_string();
         assert!(printed.contains(&listener), "{listener} is not in:\n{printed}");
     }
     for line in dig_lines(&printed) {
@@ -294,7 +291,7 @@ fn getent_and_nslookup_walk_the_search_path_of_the_jump_pod() {
             .args(["--user", "--map-root-user", "--mount", "--net"])
             .arg(script)
             .arg(binary::rustk8s())
-            .arg(directory.corefile(53))
+            .arg(directory.corefile())
             .arg(directory.path())
             .stdin(Stdio::from(std::fs::File::open(input).unwrap())),
     );
@@ -390,12 +387,36 @@ fn nslookup_addresses(text: &str) -> Vec<&str> {
 }
 
 #[test]
+fn without_ipv6_the_demo_serves_ipv4_and_says_so() {
+    if let Err(why) = namespaces() {
+        println!("not tested: no namespaces here ({why})");
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/demo_without_ipv6.sh");
+    let corefile = demo().join("Corefile").to_str().unwrap().to_owned();
+    let directory = directory("without-ipv6");
+    for arguments in [&[][..], &["-conf", &corefile]] {
+        let printed = tools::output_of(
+            Command::new("unshare")
+                .args(["--user", "--map-root-user", "--net"])
+                .args([&script, binary::rustk8s()])
+                .args(arguments)
+                .current_dir(directory.path())
+                .stdin(Stdio::null()),
+        );
+        assert!(printed.contains("[WARNING]") && printed.contains("no IPv6 loopback address"), "{printed}");
+        assert!(printed.contains("127.0.0.1") && !printed.contains("[::1]"), "{printed}");
+        assert!(printed.ends_with(&format!("answer {DEV_ENT}\n")), "{printed}");
+    }
+}
+
+#[test]
 fn editing_a_manifest_changes_the_answer() {
     let directory = directory("edit");
     directory.copy_demo();
     let ask = || {
         let server = serve(&directory);
-        let reply = dig(LOOPBACK[0], server.port(), &["ent.dev.svc.cluster.local"]);
+        let reply = dig(LOCALHOST, server.port(), &["ent.dev.svc.cluster.local"]);
         reply.data().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(ask(), [DEV_ENT]);
@@ -407,14 +428,11 @@ fn editing_a_manifest_changes_the_answer() {
 fn objects_on_the_command_line_need_no_corefile() {
     let directory = directory("objects");
     let file = |name: &str| demo().join(name).to_str().unwrap().to_owned();
-    let server = Server::start(directory.path(), |port| {
-        let port = port.to_string();
-        ["-dns.port", &port, "--objects", &file("namespaces.yaml"), &file("prod.yaml")].map(str::to_owned).to_vec()
-    });
-    let prod = dig(LOOPBACK[0], server.port(), &["ent.prod.svc.cluster.local"]);
+    let server = Server::start(directory.path(), &["--objects", &file("namespaces.yaml"), &file("prod.yaml")]);
+    let prod = dig(LOCALHOST, server.port(), &["ent.prod.svc.cluster.local"]);
     assert_eq!(prod.data(), [PROD_ENT], "{}", prod.text);
     // dev.yaml was not given: its namespace is there, its Service is not.
-    let dev = dig(LOOPBACK[0], server.port(), &["ent.dev.svc.cluster.local"]);
+    let dev = dig(LOCALHOST, server.port(), &["ent.dev.svc.cluster.local"]);
     assert_eq!(dev.status, "NXDOMAIN", "{}", dev.text);
 }
 
@@ -456,32 +474,38 @@ fn a_bad_corefile_stops_the_start() {
     let text = std::fs::read_to_string(directory.join("Corefile")).unwrap();
     let line = text.lines().position(|line| line == "    errors").unwrap() + 1;
     directory.edit("Corefile", "    errors\n", "    erors\n");
-    let corefile = directory.corefile(ports::free_port());
-    check_refused(&run_to_end(directory.path(), &["-conf", &corefile]), &[&format!("{corefile}:{line}"), "erors"]);
+    let corefile = directory.corefile();
+    check_refused(&run_to_end(directory.path(), &["-conf", &corefile]), &[&format!("{corefile}:{line}: "), "'erors'"]);
 }
 
 #[test]
 fn a_bad_manifest_stops_the_start() {
     let directory = directory("manifest-bad");
     directory.copy_demo();
-    let corefile = directory.corefile(ports::free_port());
+    let corefile = directory.corefile();
+    let check = |words: &[&str]| check_refused(&run_to_end(directory.path(), &["-conf", &corefile]), words);
 
     // Not YAML: the file and the place.
     directory.edit("dev.yaml", "kind: List", "kind: [List");
-    check_refused(&run_to_end(directory.path(), &["-conf", &corefile]), &["dev.yaml"]);
+    check(&["dev.yaml, document 1, line "]);
     directory.edit("dev.yaml", "kind: [List", "kind: List");
 
-    // Not a Service: the file, the object and the field.
-    directory.edit(
-        "dev.yaml",
-        "port: 8080\n      protocol: TCP\n      targetPort",
-        "port: web\n      protocol: TCP\n      targetPort",
-    );
-    check_refused(&run_to_end(directory.path(), &["-conf", &corefile]), &["dev.yaml", "port"]);
+    // Not a Service: the file, the document, the object and the field.
+    let port = |port: &str| format!("port: {port}\n      protocol: TCP\n      targetPort");
+    directory.edit("dev.yaml", &port("8080"), &port("web"));
+    check(&["dev.yaml, document 1, item ", ", Service dev/ent: spec.ports[0].port: "]);
+    directory.edit("dev.yaml", &port("web"), &port("8080"));
+
+    // An address that is none, and one that is changed in one place of two.
+    directory.edit("dev.yaml", DEV_ENT, "10.98.204.310");
+    check(&["dev.yaml, document 1, item ", ", Service dev/ent: spec.clusterIP", "10.98.204.310"]);
+    directory.edit("dev.yaml", "10.98.204.310", DEV_ENT);
+    directory.edit("dev.yaml", &format!("clusterIP: {DEV_ENT}"), "clusterIP: 10.98.204.111");
+    check(&["dev.yaml, document 1, item ", ", Service dev/ent: spec.clusterIP: '10.98.204.111'", "change both"]);
 
     // Not there.
-    std::fs::remove_file(directory.join("dev.yaml")).unwrap();
-    check_refused(&run_to_end(directory.path(), &["-conf", &corefile]), &["dev.yaml"]);
+    std::fs::write(directory.join("Corefile"), ". {\n  kubernetes {\n    objects no.yaml\n  }\n}\n").unwrap();
+    check(&["Corefile:3: ", "no.yaml"]);
 }
 
 #[test]

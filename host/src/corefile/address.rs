@@ -42,10 +42,10 @@ impl Transport {
         }
     }
 
-    /// The port where a key names none. `dns` is the port of plain DNS, which the command line may set.
-    fn default_port(self, dns: u16) -> u16 {
+    /// The port where a key names none.
+    fn default_port(self) -> u16 {
         match self {
-            Self::Dns => dns,
+            Self::Dns => 53,
             Self::Tls | Self::Quic => 853,
             Self::Grpc | Self::Https | Self::Https3 => 443,
         }
@@ -104,8 +104,9 @@ pub enum AddressError {
 pub const ACCEPTED: &str = "accepted: [dns://|tls://|https://|https3://|grpc://|quic://]ZONE[:PORT], ZONE being a domain name or ADDRESS/PREFIX";
 
 /// The zones of the key `key` of a server block, of which there are several when it is an address range that does not
-/// end where reverse zones are cut.
-pub fn expand_key(key: &str, default_port: u16, at: &Location) -> Result<Vec<ZoneAddr>, AddressError> {
+/// end where reverse zones are cut. `dns_port` takes the place of the port of plain DNS that the key names, or does not
+/// name; the other transports keep theirs.
+pub fn expand_key(key: &str, dns_port: Option<u16>, at: &Location) -> Result<Vec<ZoneAddr>, AddressError> {
     let (transport, rest) = split_transport(key);
     let transport = transport.ok_or(AddressError::Unix)?;
     let (zones, port) = split_zones_and_port(rest)?;
@@ -113,9 +114,10 @@ pub fn expand_key(key: &str, default_port: u16, at: &Location) -> Result<Vec<Zon
         // A name may be valid without its last dot and too long with it.
         split_zones_and_port(&domain_name::fully_qualified(zone))?;
     }
-    let port = match port {
-        None => transport.default_port(default_port),
-        Some(port) => u16::try_from(port).map_err(|_| AddressError::Port(port))?,
+    let named = port.map(|port| u16::try_from(port).map_err(|_| AddressError::Port(port))).transpose()?;
+    let port = match dns_port {
+        Some(port) if transport == Transport::Dns => port,
+        _ => named.unwrap_or(transport.default_port()),
     };
     let zone_addr = |zone: &String| ZoneAddr { zone: domain_name::normalized(zone), port, transport, at: at.clone() };
     Ok(zones.iter().map(zone_addr).collect())
@@ -228,7 +230,7 @@ mod tests {
 
     fn expand(key: &str) -> Result<Vec<String>, AddressError> {
         let at = Location::start_of("Corefile");
-        expand_key(key, 53, &at).map(|zones| zones.iter().map(ToString::to_string).collect())
+        expand_key(key, None, &at).map(|zones| zones.iter().map(ToString::to_string).collect())
     }
 
     /// With the cases of the reference's `TestInspectServerBlocks`.
@@ -264,6 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn a_given_port_takes_the_place_of_any_other_of_plain_dns() {
+        let at = Location::start_of("Corefile");
+        for (key, expected) in [
+            (".", "dns://.:1053"),
+            (".:53", "dns://.:1053"),
+            ("dns://example.org:0", "dns://example.org.:1053"),
+            ("tls://.", "tls://.:853"),
+            ("tls://.:8853", "tls://.:8853"),
+        ] {
+            assert_eq!(expand_key(key, Some(1053), &at).unwrap()[0].to_string(), expected);
+        }
+        // A mistake stays one.
+        assert_eq!(expand_key(".:65536", Some(1053), &at), Err(AddressError::Port(65536)));
+    }
+
+    #[test]
     fn keys_that_are_refused() {
         let label = "a".repeat(63);
         let too_long_with_dot = format!("{}.{}", [label.as_str(); 3].join("."), "a".repeat(63));
@@ -292,7 +310,7 @@ mod tests {
     /// The cases of the reference's `TestOriginsFromArgsOrServerBlock`.
     #[test]
     fn zones_of_plugins() {
-        let key = |text: &str| expand_key(text, 53, &Location::start_of("Corefile")).unwrap().remove(0);
+        let key = |text: &str| expand_key(text, None, &Location::start_of("Corefile")).unwrap().remove(0);
         let zones = |arguments: &[&str], keys: &[ZoneAddr]| zones_from_arguments_or_keys(arguments, keys);
         assert_eq!(zones(&["example.org"], &[key("ignored.local")]), ["example.org."]);
         assert_eq!(zones(&["10.0.0.0/15"], &[]), ["0.10.in-addr.arpa.", "1.10.in-addr.arpa."]);
@@ -337,7 +355,7 @@ mod tests {
         for steps in table {
             let keys: Vec<_> = steps
                 .iter()
-                .map(|(key, _, _)| expand_key(key, 53, &Location::start_of("Corefile")).unwrap().remove(0))
+                .map(|(key, _, _)| expand_key(key, None, &Location::start_of("Corefile")).unwrap().remove(0))
                 .collect();
             let mut check = OverlapCheck::default();
             for (key, (_, address, expected)) in keys.iter().zip(*steps) {

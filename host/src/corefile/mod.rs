@@ -33,17 +33,18 @@ pub use token::{Location, Token};
 
 /// What a Corefile is read with.
 pub struct Settings<'a> {
-    /// The port of plain DNS where a server block names none (`-dns.port`).
-    pub default_port: u16,
+    /// The port of all server blocks for plain DNS, in place of the one that they name (`-dns.port`). `None`: the one that
+    /// they name, else 53.
+    pub port: Option<u16>,
     /// Looks environment variables up.
     pub environment: &'a env::Environment<'a>,
 }
 
 impl Default for Settings<'_> {
-    /// Port 53 and the environment of this process.
+    /// The ports that are named, and the environment of this process.
     fn default() -> Self {
         let environment = &|name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self { default_port: 53, environment }
+        Self { port: None, environment }
     }
 }
 
@@ -52,6 +53,8 @@ impl Default for Settings<'_> {
 pub struct Corefile {
     /// The file as the user named it.
     pub file: String,
+    /// The port that [`Settings`] gave to all server blocks.
+    pub port: Option<u16>,
     /// The server blocks, in the order of the file.
     pub server_blocks: Vec<ServerBlock>,
     /// What its author should know of.
@@ -114,7 +117,7 @@ impl Corefile {
         for block in parsed.blocks {
             let mut keys = Vec::with_capacity(block.keys.len());
             for key in block.keys {
-                keys.extend(address::expand_key(&key.text, settings.default_port, &key.at).map_err(|error| {
+                keys.extend(address::expand_key(&key.text, settings.port, &key.at).map_err(|error| {
                     CorefileError::new(ErrorKind::Address, key.at.clone(), error.to_string())
                         .accepted(address::ACCEPTED)
                 })?);
@@ -125,7 +128,7 @@ impl Corefile {
                 .collect();
             server_blocks.push(ServerBlock { keys, directives, at: block.at });
         }
-        Ok(Self { file: file.to_owned(), server_blocks, warnings: parsed.warnings })
+        Ok(Self { file: file.to_owned(), port: settings.port, server_blocks, warnings: parsed.warnings })
     }
 }
 

@@ -51,7 +51,7 @@ fn settings() -> Settings<'static> {
         "SELF" => Some("{$SELF}".to_owned()),
         _ => None,
     };
-    Settings { default_port: 53, environment }
+    Settings { port: None, environment }
 }
 
 fn parse(text: &str) -> Result<Corefile, CorefileError> {

@@ -3,23 +3,31 @@
 //! A directive is added here by a module with its type and `parse`, a field of [`ServerConfig`], an arm of
 //! `ServerConfig::read`, and by marking it in [`crate::corefile::plugin_order::PLUGINS`].
 
+pub mod autopath;
 pub mod bind;
 pub mod errors;
 pub mod health;
 mod host_port;
+pub mod k8s_external;
 pub mod kubernetes;
 pub mod log;
+pub mod metadata;
 mod pattern;
 pub mod ready;
 mod selector;
+pub mod transfer;
 
+pub use autopath::AutopathDirective;
 pub use bind::{BindAddress, BindDirective, InterfaceLookup};
 pub use errors::{Consolidate, ErrorsDirective, LogLevel};
 pub use health::HealthDirective;
 pub use host_port::HostPort;
+pub use k8s_external::K8sExternalDirective;
 pub use kubernetes::{ClientTls, KubernetesDirective, PodMode, Source};
 pub use log::{LogRule, ResponseClass};
+pub use metadata::MetadataDirective;
 pub use ready::{ReadyDirective, ReadyMonitor};
+pub use transfer::{TransferClient, TransferRule};
 
 use crate::corefile::address::OverlapCheck;
 use crate::corefile::{
@@ -52,6 +60,14 @@ pub struct ServerConfig {
     pub log: Vec<LogRule>,
     /// Names of Kubernetes: the directive `kubernetes` or `rustk8s`.
     pub kubernetes: Option<KubernetesDirective>,
+    /// Names of Services by their addresses outside of the cluster; only beside `kubernetes`.
+    pub k8s_external: Option<K8sExternalDirective>,
+    /// Facts about queries, for `log`.
+    pub metadata: Option<MetadataDirective>,
+    /// Looking names up along the client's search path.
+    pub autopath: Option<AutopathDirective>,
+    /// Who may transfer which zones.
+    pub transfer: Vec<TransferRule>,
     /// Where the block starts.
     pub at: Location,
 }
@@ -69,7 +85,7 @@ impl Config {
             block.keys.iter().try_for_each(refuse_transport)?;
             servers.push(ServerConfig::read(block, interfaces, &mut warnings)?);
         }
-        refuse_overlaps(&servers)?;
+        refuse_overlaps(&servers, corefile.port)?;
         Ok(Self { servers, warnings })
     }
 }
@@ -88,6 +104,10 @@ impl ServerConfig {
             errors: None,
             log: Vec::new(),
             kubernetes: None,
+            k8s_external: None,
+            metadata: None,
+            autopath: None,
+            transfer: Vec::new(),
             at: block.at.clone(),
         };
         for directive in &block.directives {
@@ -104,10 +124,36 @@ impl ServerConfig {
                 "rustk8s" | "kubernetes" => {
                     config.kubernetes = Some(KubernetesDirective::parse(directive, &block.keys, warnings)?);
                 }
+                "k8s_external" => config.k8s_external = Some(K8sExternalDirective::parse(directive, &block.keys)?),
+                "metadata" => config.metadata = Some(MetadataDirective::parse(directive, &block.keys)?),
+                "autopath" => config.autopath = Some(AutopathDirective::parse(directive, &block.keys)?),
+                "transfer" => config.transfer = transfer::parse(directive, &block.keys)?,
                 _ => return Err(unsupported(directive)),
             }
         }
+        config.check(block)?;
         Ok(config)
+    }
+
+    /// What CoreDNS finds when it starts: the plugins that a plugin works with.
+    fn check(&self, block: &ServerBlock) -> Result<(), CorefileError> {
+        let directive = |name: &str| block.directives.iter().find(|directive| directive.name == name);
+        if self.kubernetes.is_none()
+            && let Some(external) = directive("k8s_external")
+        {
+            let todo = "add the directive 'kubernetes' to this server block";
+            return Err(refuse_directive(external, "kubernetes plugin not loaded", todo));
+        }
+        // A plugin that is not there is no error: no search path is known then.
+        if let Some(autopath) = directive("autopath")
+            && let Some(plugin) = self.autopath.as_ref().and_then(|autopath| autopath.plugin.as_deref())
+            && directive(plugin).is_some()
+            && HANDLERS.contains(&plugin)
+        {
+            let problem = format!("{plugin} does not implement the AutoPather interface");
+            return Err(refuse_directive(autopath, &problem, "accepted: @kubernetes"));
+        }
+        Ok(())
     }
 
     /// The texts of the addresses that the block listens on: `None` stands for all.
@@ -118,6 +164,9 @@ impl ServerConfig {
         }
     }
 }
+
+/// The directives that queries pass, and that know no client's search path.
+const HANDLERS: &[&str] = &["autopath", "errors", "k8s_external", "log", "metadata", "transfer"];
 
 /// The ways by which this server answers queries. The others are read, and refused at start.
 pub const SERVED_TRANSPORTS: &[Transport] = &[Transport::Dns];
@@ -132,16 +181,22 @@ fn refuse_transport(key: &ZoneAddr) -> Result<(), CorefileError> {
     Err(error.accepted(format!("remove it, or keep CoreDNS for it; served are: {}", served.join(", "))))
 }
 
-/// Refuses two blocks, or keys of a block, that serve the same zone in the same place.
-fn refuse_overlaps(servers: &[ServerConfig]) -> Result<(), CorefileError> {
+/// Refuses two blocks, or keys of a block, that serve the same zone in the same place. `given_port` is the port that the
+/// command line gave to all of them.
+fn refuse_overlaps(servers: &[ServerConfig], given_port: Option<u16>) -> Result<(), CorefileError> {
+    let todo = match given_port {
+        None => "give one of them another zone, port or bind address".to_owned(),
+        Some(port) => format!(
+            "-dns.port {port} gives that port to all server blocks: leave it out, or give one of them another zone or bind address"
+        ),
+    };
     let listen: Vec<_> = servers.iter().map(ServerConfig::listen_addresses).collect();
     let mut check = OverlapCheck::default();
     for (server, addresses) in servers.iter().zip(&listen) {
         for key in &server.keys {
             for address in addresses {
                 check.register(key, address.as_deref()).map_err(|overlap| {
-                    CorefileError::new(ErrorKind::Overlap, key.at.clone(), overlap.to_string())
-                        .accepted("give one of them another zone, port or bind address")
+                    CorefileError::new(ErrorKind::Overlap, key.at.clone(), overlap.to_string()).accepted(todo.clone())
                 })?;
             }
         }

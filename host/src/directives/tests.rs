@@ -21,7 +21,7 @@ fn interfaces(name: &str) -> Option<Vec<BindAddress>> {
 }
 
 fn read(text: &str) -> Result<Config, CorefileError> {
-    let settings = Settings { default_port: 53, environment: &|_| None };
+    let settings = Settings { port: None, environment: &|_| None };
     Config::from_corefile(&Corefile::parse("Corefile", text.as_bytes(), &settings)?, &interfaces)
 }
 
@@ -37,6 +37,10 @@ fn kubernetes(text: &str) -> Result<KubernetesDirective, CorefileError> {
 /// Reads options of `kubernetes coredns.local`.
 fn options(text: &str) -> Result<KubernetesDirective, CorefileError> {
     kubernetes(&format!("coredns.local {{\n{text}\n}}"))
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 fn message<T: std::fmt::Debug>(result: Result<T, CorefileError>) -> String {
@@ -198,7 +202,7 @@ fn kubernetes_objects() {
     let read = |options: &str| {
         let corefile = folder.join("Corefile").to_string_lossy().into_owned();
         let text = format!(". {{\n kubernetes cluster.local {{\n{options}\n}}\n}}");
-        let settings = Settings { default_port: 53, environment: &|_| None };
+        let settings = Settings { port: None, environment: &|_| None };
         let corefile = Corefile::parse(&corefile, text.as_bytes(), &settings)?;
         let config = Config::from_corefile(&corefile, &interfaces)?;
         Ok::<_, CorefileError>(match config.servers[0].kubernetes.clone().map(|kubernetes| kubernetes.source) {
@@ -538,6 +542,146 @@ fn bind_cases() {
     assert_eq!(BindAddress { ip: scoped, scope: Some("lo".into()) }.to_string(), "fe80::1%lo");
 }
 
+/// `plugin/k8s_external/setup_test.go`, and refusals that it lacks.
+#[test]
+fn k8s_external_cases() {
+    type Row = (&'static str, &'static [&'static str], &'static str, u32, bool, &'static [&'static str]);
+    let external =
+        |text: &str| read_directive(&format!("kubernetes\n{text}")).map(|server| server.k8s_external.unwrap());
+    let table: &[Row] = &[
+        ("k8s_external", &["example.org."], "dns", 5, false, &[]),
+        ("k8s_external Example.net", &["example.net."], "dns", 5, false, &[]),
+        ("k8s_external a 10.0.0.0/8 {\n apex testdns more\n}", &["a.", "10.in-addr.arpa."], "testdns", 5, false, &[]),
+        ("k8s_external a {\n headless\n ttl 3600 more\n}", &["a."], "dns", 3600, true, &[]),
+        ("k8s_external a {\n fallthrough\n}", &["a."], "dns", 5, false, &["."]),
+        (
+            "k8s_external a {\n fallthrough ip6.arpa inaddr.arpa foo.com\n}",
+            &["a."],
+            "dns",
+            5,
+            false,
+            &["ip6.arpa.", "inaddr.arpa.", "foo.com."],
+        ),
+        ("k8s_external a {\n ttl 0\n}\nk8s_external b {\n headless\n}", &["b."], "dns", 0, true, &[]),
+    ];
+    for (text, zones, apex, ttl, headless, fallthrough) in table {
+        let read = external(text).unwrap();
+        assert_eq!((&read.zones, &read.fallthrough), (&owned(zones), &owned(fallthrough)), "{text}");
+        assert_eq!((read.apex.as_str(), read.ttl, read.headless), (*apex, *ttl, *headless), "{text}");
+    }
+    let table = [
+        ("k8s_external {\n ttl\n}", "option 'ttl' lacks its value; accepted: ttl SECONDS"),
+        ("k8s_external {\n ttl x\n}", "option 'ttl': 'x': it is not a number"),
+        ("k8s_external {\n ttl -1\n}", "option 'ttl': -1 is out of range; accepted: 0 to 3600 seconds"),
+        ("k8s_external {\n ttl 3601\n}", "option 'ttl': 3601 is out of range"),
+        ("k8s_external {\n apex\n}", "option 'apex' lacks its value"),
+        ("k8s_external {\n headless please\n}", "unknown option 'please'"),
+        ("k8s_external {\n zone\n}", "unknown option 'zone'; accepted: apex, fallthrough, headless, ttl"),
+    ];
+    for (text, expected) in table {
+        let message = message(external(text));
+        assert!(message.contains(expected), "{message}");
+    }
+    let alone = message(read_directive("k8s_external example.org"));
+    assert_eq!(
+        alone,
+        "Corefile:2: directive 'k8s_external': kubernetes plugin not loaded; add the directive 'kubernetes' to this server block"
+    );
+}
+
+/// `plugin/transfer/setup_test.go`, and refusals that it lacks.
+#[test]
+fn transfer_cases() {
+    let transfer = |text: &str| read_directive(text).map(|server| server.transfer);
+    let address = |text: &str| TransferClient::Address(text.parse().unwrap());
+    let read = transfer(
+        "transfer example.net example.org {\n to 1.2.3.4 5.6.7.8:1053 [1::2]:34 [fe80::1%eth0]:53 1::3\n source 2001:db8::53\n}
+        transfer example.com example.edu {\n to * 1.2.3.4\n to 1.2.3.5:port\n}
+        transfer {\n to ::ffff:1.2.3.4\n}",
+    );
+    let read = read.unwrap();
+    let zones: Vec<_> = read.iter().map(|rule| rule.zones.join(" ")).collect();
+    assert_eq!(zones, ["example.net. example.org.", "example.com. example.edu.", "example.org."]);
+    let first: Vec<_> = ["1.2.3.4", "5.6.7.8", "1::2", "fe80::1", "1::3"].into_iter().map(address).collect();
+    assert_eq!(read[0].to, first);
+    assert_eq!(read[0].source, Some("2001:db8::53".parse().unwrap()));
+    assert_eq!(read[1].to, [TransferClient::Any, address("1.2.3.4"), address("1.2.3.5")]);
+    assert_eq!((&read[2].to[..], read[2].source), (&[address("1.2.3.4")][..], None));
+    let table = [
+        ("transfer", "'to' is required"),
+        ("transfer example.net example.org {\n}", "'to' is required"),
+        ("transfer example.net {\n invalid option\n}", "unknown option 'invalid'; accepted: source, to"),
+        ("transfer {\n to\n}", "option 'to' lacks its value"),
+        ("transfer {\n to example.com 1.2.3.4\n}", "option 'to': 'example.com' is not an IP address"),
+        ("transfer {\n to [1::2]\n}", "option 'to': '[1::2]' is not an IP address"),
+        ("transfer {\n to 1.2.3.0/24\n}", "'1.2.3.0/24' is not an IP address"),
+        ("transfer {\n to 1.2.3.4\n source\n}", "option 'source' lacks its value"),
+        ("transfer {\n to 1.2.3.4\n source ::1 ::2\n}", "option 'source' has 2 values"),
+        ("transfer {\n to 1.2.3.4\n source example.org\n}", "option 'source': 'example.org' is not an IP address"),
+        ("transfer {\n to 1.2.3.4\n source 192.0.2.53\n source ::1\n}", "option 'source': it is given already"),
+    ];
+    for (text, expected) in table {
+        let message = message(transfer(text));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// `plugin/autopath/setup_test.go`, and refusals that it lacks.
+#[test]
+fn autopath_cases() {
+    type Row<'a> = (&'a str, &'a [&'a str], Option<&'a str>, &'a [&'a str]);
+    let autopath = |text: &str| read_directive(text).map(|server| server.autopath.unwrap());
+    let file = std::env::temp_dir().join(format!("rustk8s-autopath-{}", std::process::id()));
+    std::fs::write(&file, "nameserver 1.2.3.4\ndomain foo.com\nsearch bar.com baz.com\noptions ndots:5\n").unwrap();
+    let file_text = file.display().to_string();
+    let by_file = format!("autopath {file_text}");
+    let both = format!("autopath a {file_text}\nautopath b @kubernetes");
+    let table: &[Row<'_>] = &[
+        ("autopath @kubernetes", &["example.org."], Some("kubernetes"), &[]),
+        ("autopath Example.net @kubernetes", &["example.net."], Some("kubernetes"), &[]),
+        ("autopath 10.0.0.0/8 a @rustk8s", &["10.in-addr.arpa.", "a."], Some("rustk8s"), &[]),
+        ("autopath @nobody", &["example.org."], Some("nobody"), &[]),
+        ("kubernetes\nautopath @kubernetes", &["example.org."], Some("kubernetes"), &[]),
+        (&by_file, &["example.org."], None, &["bar.com.", "baz.com."]),
+        (&both, &["b."], Some("kubernetes"), &["bar.com.", "baz.com."]),
+    ];
+    for (text, zones, plugin, search) in table {
+        let read = autopath(text).unwrap();
+        assert_eq!((&read.zones, &read.search), (&owned(zones), &owned(search)), "{text}");
+        assert_eq!(read.plugin.as_deref(), *plugin, "{text}");
+    }
+    std::fs::remove_file(file).unwrap();
+    let table = [
+        ("autopath", "no resolv-conf specified; accepted: autopath [ZONES...] @kubernetes"),
+        ("autopath kubernetes", "failed to read 'kubernetes': "),
+        ("autopath \"\"", "failed to read ''"),
+        ("log\nautopath @log", "log does not implement the AutoPather interface; accepted: @kubernetes"),
+        ("autopath @autopath", "autopath does not implement the AutoPather interface"),
+    ];
+    for (text, expected) in table {
+        let message = message(autopath(text));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// `plugin/metadata/setup_test.go`.
+#[test]
+fn metadata_cases() {
+    let metadata = |text: &str| read_directive(text).map(|server| server.metadata.unwrap().zones);
+    assert_eq!(metadata("metadata").unwrap(), ["example.org."]);
+    assert_eq!(metadata("metadata Example.com.").unwrap(), ["example.com."]);
+    assert_eq!(metadata("metadata example.com. net.").unwrap(), ["example.com.", "net."]);
+    let table = [
+        ("metadata example.com. {\n some_param\n}", "it has no options; accepted: metadata [ZONES...]"),
+        ("metadata example.com. { some_param }", "it has no options"),
+        ("metadata\nmetadata", "it can be used only once"),
+    ];
+    for (text, expected) in table {
+        let message = message(metadata(text));
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 #[test]
 fn overlapping_blocks_are_refused() {
     let good = [
@@ -565,6 +709,25 @@ fn overlapping_blocks_are_refused() {
         let error = read(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Overlap);
         assert!(error.to_string().starts_with(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn overlaps_of_blocks_that_the_command_line_gives_one_port() {
+    let read = |text: &str| {
+        let settings = Settings { port: Some(1053), environment: &|_| None };
+        Config::from_corefile(&Corefile::parse("Corefile", text.as_bytes(), &settings)?, &interfaces)
+    };
+    for text in [".:53 {\n}\nexample.org:54 {\n}", ".:53 {\n bind 127.0.0.1\n}\n.:54 {\n bind 127.0.0.2\n}"] {
+        let ports: Vec<_> = read(text).unwrap().servers.iter().map(|server| server.keys[0].port).collect();
+        assert_eq!(ports, [1053, 1053], "{text}");
+    }
+    for text in [".:53 {\n}\n\n.:54 {\n}", "a:53 {\n}\n\n.:54 a:54 {\n}", ".:53 .:54 {\n}"] {
+        let error = read(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Overlap);
+        let line = if text.starts_with(".:53 .") { 1 } else { 4 };
+        assert!(error.to_string().starts_with(&format!("Corefile:{line}: cannot serve dns://")), "{text}: {error}");
+        assert!(error.to_string().contains(":1053, which Corefile:1 serves already; -dns.port 1053 gives"), "{error}");
     }
 }
 
@@ -660,7 +823,7 @@ fn soup() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_options_end(text in soup()) {
-        let settings = Settings { default_port: 53, environment: &|_| None };
+        let settings = Settings { port: None, environment: &|_| None };
         let text = format!("a.example.org {{\n{text}\n}}");
         if let Ok(corefile) = Corefile::parse("/nonexistent/Corefile", text.as_bytes(), &settings)
             && let Ok(config) = Config::from_corefile(&corefile, &interfaces) {

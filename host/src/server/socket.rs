@@ -467,15 +467,27 @@ mod tests {
     #[test]
     fn a_batch_is_answered() {
         echo("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1");
-        echo("[::1]:0", "[::1]:0", "::1");
+        if has_ipv6() {
+            echo("[::1]:0", "[::1]:0", "::1");
+        }
     }
 
     #[test]
     fn replies_leave_from_the_address_asked() {
         // 127.0.0.2 is not what the kernel would choose as the source.
         echo("0.0.0.0:0", "127.0.0.1:0", "127.0.0.2");
-        echo("[::]:0", "127.0.0.1:0", "127.0.0.2");
-        echo("[::]:0", "[::1]:0", "::1");
+        if has_ipv6() {
+            echo("[::]:0", "127.0.0.1:0", "127.0.0.2");
+            echo("[::]:0", "[::1]:0", "::1");
+        }
+    }
+
+    fn has_ipv6() -> bool {
+        let has = StdSocket::bind("[::1]:0").is_ok();
+        if !has {
+            println!("not tested: this machine has no ::1");
+        }
+        has
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rustk8s::wire::Transport;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -26,23 +26,30 @@ const WRITE: Duration = Duration::from_secs(5);
 const MAX_PENDING: usize = 32;
 /// Replies are collected up to this size before they are sent.
 const REPLIES: usize = 64 << 10;
+/// Transfers of the whole server at once: each keeps the state of the cluster that it began with.
+const MAX_TRANSFERS: usize = 32;
+/// How long a transfer may wait for another to end.
+const TRANSFER_WAIT: Duration = Duration::from_secs(10);
 /// Octets that are read at once.
 const READ: usize = 4096;
 /// A message, and the length before it.
 const MAX_FRAME: usize = 2 + 65_535;
 
-/// The places for connections. Cheap to clone.
+/// The places for connections and for transfers. Cheap to clone.
 #[derive(Clone)]
-pub struct Connections(Arc<Semaphore>);
+pub struct Connections {
+    places: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+}
 
 impl Connections {
     /// All places are free.
     pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_CONNECTIONS)))
+        Self { places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), transfers: Arc::new(Semaphore::new(MAX_TRANSFERS)) }
     }
 
     fn idle(&self) -> Duration {
-        if self.0.available_permits() < FEW_FREE { IDLE_UNDER_LOAD } else { IDLE }
+        if self.places.available_permits() < FEW_FREE { IDLE_UNDER_LOAD } else { IDLE }
     }
 }
 
@@ -96,7 +103,7 @@ async fn accept(
     socket: &TcpListener,
     connections: &Connections,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(&connections.0).acquire_owned().await.map_err(io::Error::other)?;
+    let place = Arc::clone(&connections.places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = socket.accept().await?;
     Ok((stream, peer, place))
 }
@@ -146,6 +153,7 @@ impl Connection {
                     Verdict::Later => {
                         pending.spawn(answer_later(Arc::clone(&self.listener), packet.to_vec(), self.asker));
                     }
+                    Verdict::Transfer => self.transfer(packet, &mut work, &mut reply, &mut replies).await?,
                 }
                 at = end;
                 if replies.len() >= REPLIES {
@@ -161,6 +169,41 @@ impl Connection {
             reply.shrink_to(READ);
         }
         self.stream.shutdown().await
+    }
+
+    /// Sends a zone as it is at this moment, message by message: no more of it is held than [`REPLIES`], and a client that
+    /// does not read is dropped.
+    async fn transfer(
+        &mut self,
+        packet: &[u8],
+        work: &mut Work,
+        reply: &mut Vec<u8>,
+        replies: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let started = Instant::now();
+        let listener = Arc::clone(&self.listener);
+        let transfers = Arc::clone(&self.connections.transfers);
+        let Ok(Ok(_place)) = timeout(TRANSFER_WAIT, transfers.acquire()).await else {
+            listener.refuse_transfer(packet, &self.asker, work, reply);
+            push_frame(replies, reply);
+            return Ok(());
+        };
+        let Some(mut transfer) = listener.begin_transfer(packet, &self.asker, work, reply) else {
+            push_frame(replies, reply);
+            return Ok(());
+        };
+        let (mut octets, mut records) = (0, 0);
+        while transfer.next_message(reply) {
+            octets += reply.len();
+            records += reply.get(6..8).map_or(0, |count| usize::from(u16::from_be_bytes([count[0], count[1]])));
+            push_frame(replies, reply);
+            if replies.len() >= REPLIES {
+                self.send(replies).await?;
+            }
+        }
+        listener.log_transfer(packet, &self.asker, work, reply, octets, started);
+        tracing::info!(plugin = "transfer", "Outgoing transfer of {records} records to {}", self.asker.client.ip());
+        Ok(())
     }
 
     async fn send(&mut self, replies: &mut Vec<u8>) -> io::Result<()> {

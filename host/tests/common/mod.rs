@@ -9,7 +9,7 @@ use rustk8s_host::directives::Config;
 use rustk8s_host::logging::LogSink;
 use rustk8s_host::manifests::Manifests;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,8 +40,19 @@ impl Write for Lines {
     }
 }
 
-pub fn config(corefile: &str) -> Config {
-    let settings = Settings { default_port: 0, environment: &|_| None };
+/// The loopback addresses of this machine; a container may lack `::1`.
+pub fn loopback() -> Vec<IpAddr> {
+    let all: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let (found, missing): (Vec<_>, Vec<_>) = all.iter().partition(|ip| UdpSocket::bind((**ip, 0)).is_ok());
+    for ip in missing {
+        println!("not tested: this machine has no {ip}");
+    }
+    found
+}
+
+/// Reads a Corefile. `port` takes the place of those that it names; 0 is one that is free.
+pub fn config(corefile: &str, port: Option<u16>) -> Config {
+    let settings = Settings { port, environment: &|_| None };
     let corefile = Corefile::parse("Corefile", corefile.as_bytes(), &settings).unwrap();
     Config::from_corefile(&corefile, &|_| None).unwrap()
 }
@@ -49,18 +60,17 @@ pub fn config(corefile: &str) -> Config {
 impl TestServer {
     /// Serves a Corefile; its `kubernetes` directives get the objects of a manifest.
     pub fn start(corefile: &str, manifest: &str) -> Self {
-        Self::try_start(corefile, manifest).unwrap()
+        Self::try_start(corefile, Some(0), manifest).unwrap()
     }
 
-    pub fn try_start(corefile: &str, manifest: &str) -> Result<Self, StartError> {
+    pub fn try_start(corefile: &str, port: Option<u16>, manifest: &str) -> Result<Self, StartError> {
         let mut manifests = Manifests::default();
         manifests.add("test.yaml", manifest).unwrap();
-        assert_eq!(manifests.warnings, Vec::<String>::new());
         let lines = Lines::default();
         let sink = LogSink::start(lines.clone());
         let options = AppOptions { objects: Some(manifests), ..AppOptions::new(sink.clone()) };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let app = runtime.block_on(App::start(&config(corefile), options))?;
+        let app = runtime.block_on(App::start(&config(corefile, port), options))?;
         let (addresses, http) = (app.addresses().to_vec(), app.http_addresses().to_vec());
         Ok(Self { app: Some(app), runtime, lines, sink, addresses, http })
     }

@@ -42,7 +42,7 @@ fn this_server_decides_as_the_table_says() {
     let mut wrong = Vec::new();
     for case in CASES {
         let path = write(case, "ours").join("Corefile");
-        let settings = Settings { default_port: 0, environment: &environment };
+        let settings = Settings { port: None, environment: &environment };
         let result =
             Corefile::read(&path, &settings).and_then(|corefile| Config::from_corefile(&corefile, &interfaces));
         let result = result.map_err(|error| error.to_string());

@@ -126,8 +126,7 @@ impl Query {
         if packet.len() == HEADER {
             return self.rejected(Rcode::SERVER_FAILURE);
         }
-        let records = usize::from(answers) + usize::from(authorities);
-        match self.read_sections(packet, records, usize::from(additionals)) {
+        match self.read_sections(packet, answers, authorities, additionals) {
             Ok(()) => Ok(()),
             Err(Malformed) => self.rejected(Rcode::FORMAT_ERROR),
         }
@@ -138,7 +137,13 @@ impl Query {
         Err(Reject::Reply(rcode))
     }
 
-    fn read_sections(&mut self, packet: &[u8], records: usize, additionals: usize) -> Result<(), Malformed> {
+    fn read_sections(
+        &mut self,
+        packet: &[u8],
+        answers: u16,
+        authorities: u16,
+        additionals: u16,
+    ) -> Result<(), Malformed> {
         let mut at = self.name.read(packet, HEADER)?;
         // miekg/dns takes a question that ends before its type or class; they are 0 then.
         (self.qtype, self.qclass) = (0, 0);
@@ -151,12 +156,12 @@ impl Query {
             at += 2;
         }
         self.has_question = true;
-        for _ in 0..records {
+        for index in 0..answers + authorities {
             if at == packet.len() {
                 return Ok(());
             }
             let record = read_record(packet, at)?;
-            if record.rtype == rtype::SOA {
+            if record.rtype == rtype::SOA && index >= answers {
                 self.ixfr_serial = soa_serial(packet, record.end - record.rdata.len()).ok();
             }
             at = record.end;

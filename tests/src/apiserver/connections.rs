@@ -95,75 +95,72 @@ impl Drop for Registration {
 pub(crate) struct Listener {
     shared: Arc<Shared>,
     address: SocketAddr,
-    state: AsyncMutex<State>,
+    /// Bound, but never listens: while the server is away connections are refused, and no one else gets the port.
+    _reservation: TcpSocket,
+    state: AsyncMutex<Option<Accepting>>,
 }
 
-enum State {
-    Listening {
-        stop: oneshot::Sender<()>,
-        task: JoinHandle<()>,
-    },
-    /// A socket that is bound but does not listen: connections are refused, and no one else gets the port.
-    Reserved(TcpSocket),
-    /// The port could not be bound again; `start` tries once more.
-    Lost,
+/// The task that accepts connections, and owns the listening socket.
+struct Accepting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Listener {
     /// Listens on 127.0.0.1. Port 0 chooses a free one.
     pub fn open(shared: &Arc<Shared>, runtime: &Handle, port: u16) -> io::Result<Self> {
-        let _context = runtime.enter();
-        let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-        let listener = socket.listen(BACKLOG)?;
-        let address = listener.local_addr()?;
-        let state = AsyncMutex::new(accept(shared, runtime, listener));
-        Ok(Self { shared: Arc::clone(shared), address, state })
+        let reservation = TcpSocket::new_v4()?;
+        // Connections of before may still be in TIME_WAIT.
+        reservation.set_reuseaddr(true)?;
+        reservation.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        // Only now: another server on this port is an error, our own listening socket beside this one is not.
+        reservation.set_reuseport(true)?;
+        let address = reservation.local_addr()?;
+        let accepting = listen(shared, runtime, address)?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            address,
+            _reservation: reservation,
+            state: AsyncMutex::new(Some(accepting)),
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes the listener and every connection. On return nothing answers on the port, and it is still ours.
-    pub async fn stop(&self) -> io::Result<()> {
+    /// Closes the listening socket and every connection. On return nothing answers on the port.
+    pub async fn stop(&self) {
         let mut state = self.state.lock().await;
-        let State::Listening { stop, task } = std::mem::replace(&mut *state, State::Lost) else { return Ok(()) };
+        let Some(Accepting { stop, task }) = state.take() else { return };
         // The task holds the receiver until it ends.
         let _ = stop.send(());
         let _ = task.await;
         let ids = self.shared.connections.ids();
         self.shared.connections.close_all();
         self.shared.connections.gone(&ids).await;
-        *state = State::Reserved(bind(self.address)?);
-        Ok(())
     }
 
     /// Listens again, on the same port.
     pub async fn start(&self, runtime: &Handle) -> io::Result<()> {
         let mut state = self.state.lock().await;
-        let socket = match std::mem::replace(&mut *state, State::Lost) {
-            listening @ State::Listening { .. } => {
-                *state = listening;
-                return Ok(());
-            }
-            State::Reserved(socket) => socket,
-            State::Lost => bind(self.address)?,
-        };
-        let _context = runtime.enter();
-        *state = accept(&self.shared, runtime, socket.listen(BACKLOG)?);
+        if state.is_none() {
+            *state = Some(listen(&self.shared, runtime, self.address)?);
+        }
         Ok(())
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+fn listen(shared: &Arc<Shared>, runtime: &Handle, address: SocketAddr) -> io::Result<Accepting> {
     let socket = TcpSocket::new_v4()?;
-    // Connections of before may still be in TIME_WAIT.
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
     socket.bind(address)?;
-    Ok(socket)
+    let _context = runtime.enter();
+    Ok(accept(shared, runtime, socket.listen(BACKLOG)?))
 }
 
-fn accept(shared: &Arc<Shared>, runtime: &Handle, listener: TcpListener) -> State {
+fn accept(shared: &Arc<Shared>, runtime: &Handle, listener: TcpListener) -> Accepting {
     let (stop, mut stopped) = oneshot::channel();
     let shared = Arc::clone(shared);
     let task = runtime.spawn(async move {
@@ -179,7 +176,7 @@ fn accept(shared: &Arc<Shared>, runtime: &Handle, listener: TcpListener) -> Stat
             }
         }
     });
-    State::Listening { stop, task }
+    Accepting { stop, task }
 }
 
 fn serve(shared: &Arc<Shared>, stream: TcpStream) {

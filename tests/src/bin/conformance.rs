@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use rustk8s_tests::conformance::cluster::Oddity;
+use rustk8s_tests::conformance::cluster::{IMPOSSIBLE, Oddity};
 use rustk8s_tests::conformance::options::{self, OPTION_SETS};
 use rustk8s_tests::conformance::question::Query;
 use rustk8s_tests::conformance::runner::{self, Options};
@@ -22,6 +22,7 @@ usage: conformance [OPTION...]
   --questions N               questions a set; default 5000
   --services N                Services in a cluster; default 40
   --without NAME,...          shapes to leave out of the clusters (--list names them)
+  --with NAME,...             shapes to put in that are left out otherwise, because no API server lets them in
   --jobs N                    option sets at once; default 2
   --no-shrink                 do not look for the smallest cluster that shows a difference
   --shown N                   differences shown of a set; default 3
@@ -43,13 +44,9 @@ fn main() -> ExitCode {
                 eprintln!("{error}");
                 return ExitCode::from(2);
             }
-            if own_network {
-                if let Some(status) = runner::enter_own_network() {
-                    return status
-                        .code()
-                        .and_then(|code| u8::try_from(code).ok())
-                        .map_or(ExitCode::from(2), ExitCode::from);
-                }
+            if own_network && let Some(status) = runner::enter_own_network() {
+                let code = status.code().and_then(|code| u8::try_from(code).ok());
+                return code.map_or(ExitCode::from(2), ExitCode::from);
             }
             match runner::run(&options) {
                 Ok(true) => ExitCode::SUCCESS,
@@ -72,8 +69,8 @@ fn main() -> ExitCode {
                 println!("  {}{needs}", set.name);
             }
             println!("shapes that can be left out:");
-            for (_, name) in Oddity::ALL {
-                println!("  {name}");
+            for (shape, name) in Oddity::ALL {
+                println!("  {name}{}", if IMPOSSIBLE.contains(&shape) { " (left out unless --with)" } else { "" });
             }
             ExitCode::SUCCESS
         }
@@ -111,11 +108,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Parsed, String> {
                     .map(|name| options::find(name).ok_or_else(|| format!("there is no option set {name}; see --list")))
                     .collect::<Result<_, _>>()?;
             }
-            "--without" => {
-                options.without = value()?
-                    .split(',')
-                    .map(|name| Oddity::from_name(name).ok_or_else(|| format!("there is no shape {name}; see --list")))
-                    .collect::<Result<_, _>>()?;
+            "--without" => options.without.extend(shapes(&value()?)?),
+            "--with" => {
+                let with = shapes(&value()?)?;
+                options.without.retain(|shape| !with.contains(shape));
             }
             "--questions" => options.questions = number(&flag, &value()?)?,
             "--services" => options.services = number(&flag, &value()?)?,
@@ -133,6 +129,12 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Parsed, String> {
         }
     }
     Ok(Parsed::Run { options: Box::new(options), own_network })
+}
+
+fn shapes(text: &str) -> Result<Vec<Oddity>, String> {
+    text.split(',')
+        .map(|name| Oddity::from_name(name).ok_or_else(|| format!("there is no shape {name}; see --list")))
+        .collect()
 }
 
 fn number(flag: &str, text: &str) -> Result<usize, String> {

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use rustk8s_tests::apiserver::{ApiServer, Options, control, manifest};
+use rustk8s_tests::apiserver::{ApiServer, ObjectError, Options, control, manifest};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -19,6 +19,7 @@ use tokio::{
 const USAGE: &str = "\
 usage: fixture-apiserver [OPTION]... [FILE]...
 Serves the Kubernetes objects of the files (JSON, or YAML if named .yaml or .yml) as an API server on 127.0.0.1.
+Objects of kinds that it does not serve are left out, with a line on standard error.
 Prints two lines: the URL of the API server, and the URL of its control endpoint (see apiserver/control.rs).
 Ends on SIGTERM, on SIGINT, and when standard input is a pipe that is closed.
   --port N            port of the API server; 0, the default, chooses a free one
@@ -104,7 +105,14 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     api.faults(|faults| faults.watch_list = arguments.watch_list);
     for path in &arguments.files {
         for object in manifest::read(path).map_err(|e| e.to_string())? {
-            api.try_upsert(object).map_err(|e| format!("{}: {e}", path.display()))?;
+            match api.try_upsert(object) {
+                Ok(_) => {}
+                // Manifests carry Deployments and the like beside what DNS looks at.
+                Err(error @ ObjectError::UnknownKind { .. }) => {
+                    eprintln!("fixture-apiserver: {}: left out: {error}", path.display());
+                }
+                Err(error) => return Err(format!("{}: {error}", path.display())),
+            }
         }
     }
     let control_port = arguments.control_port;

@@ -41,9 +41,13 @@ pub enum Oddity {
     UnpackableNames,
     /// Ports without a protocol.
     MissingProtocol,
-    /// Services without any cluster address.
+    /// Services without any cluster address, though they are neither headless nor external.
     NoClusterIp,
 }
+
+/// Shapes that no API server ever lets in, and for which CoreDNS's answers make no sense (`CNAME .`): left out unless
+/// asked for.
+pub const IMPOSSIBLE: [Oddity; 2] = [Oddity::DottedNames, Oddity::NoClusterIp];
 
 impl Oddity {
     /// All of them, with their names.
@@ -164,6 +168,7 @@ impl<'a> Generator<'a> {
         }
     }
 
+    /// Whether an odd shape is made here.
     fn odd(&mut self, oddity: Oddity, percent: usize) -> bool {
         // The draw is made in any case, so that leaving out one oddity keeps the rest of the cluster.
         self.rng.chance(percent) && !self.shape.without.contains(&oddity)
@@ -247,13 +252,18 @@ impl<'a> Generator<'a> {
         }
         self.next_address += 1;
         let n = self.next_address;
+        let groups = prefix.split(':').count();
+        let zeros = |count: usize| "0:".repeat(count);
         let address = match self.rng.below(14) {
-            0 => format!("{prefix}:{n:x}::"),         // ends in zero
-            1 => format!("{prefix}:{n:x}:0:1::"),     // likewise, with a zero in the middle
-            2 => format!("{prefix}::{n:x}:0"),        // ends in a lone zero
-            3 => format!("{prefix}:1:2:3:4:{n:x}:6"), // no zero run
+            0 => format!("{prefix}:{n:x}::"),     // ends in zero
+            1 => format!("{prefix}:{n:x}:0:1::"), // likewise, with a zero in the middle
+            2 => format!("{prefix}::{n:x}:0"),    // ends in a lone zero
+            // No run of zeros.
+            3 => format!("{prefix}:{}{n:x}:6", &"1:2:3:4:5:"[..2 * (6 - groups)]),
             4 => format!("{prefix}:0:{n:x}::1"),
-            5 if self.odd(Oddity::NonCanonicalIpv6, 40) => format!("{prefix}:0:0:0:0:0:{n:x}").to_uppercase(),
+            5 if self.odd(Oddity::NonCanonicalIpv6, 40) => {
+                format!("{prefix}:{}{n:x}", zeros(7 - groups)).to_uppercase()
+            }
             6 if self.odd(Oddity::NonCanonicalIpv6, 40) => format!("{prefix}:0000::0{n:x}"),
             7 if self.odd(Oddity::MappedIpv4, 40) => format!("::ffff:10.1.{}.{}", n / 256, n % 256),
             _ => format!("{prefix}::{n:x}"),
@@ -290,10 +300,11 @@ impl<'a> Generator<'a> {
                 json!({"name": "https", "port": 443, "protocol": "TCP"}),
             ],
         };
-        if !ports.is_empty() && self.odd(Oddity::MissingProtocol, 4) {
-            if let Some(port) = ports[0].as_object_mut() {
-                port.remove("protocol");
-            }
+        if !ports.is_empty()
+            && self.odd(Oddity::MissingProtocol, 4)
+            && let Some(port) = ports[0].as_object_mut()
+        {
+            port.remove("protocol");
         }
         ports
     }
@@ -321,7 +332,7 @@ impl<'a> Generator<'a> {
                 if !self.rng.chance(15) {
                     spec.insert("clusterIPs".to_owned(), json!([address]));
                 }
-                if self.odd(Oddity::NoClusterIp, 4) {
+                if self.odd(Oddity::NoClusterIp, 8) {
                     spec.remove("clusterIP");
                     spec.remove("clusterIPs");
                 }
@@ -382,7 +393,7 @@ impl<'a> Generator<'a> {
                 spec.insert("externalIPs".to_owned(), json!([address]));
             }
         }
-        if !self.rng.chance(5) {
+        if external || !self.rng.chance(5) {
             spec.insert("type".to_owned(), json!(kind_name));
         }
         let service = json!({
@@ -425,7 +436,7 @@ impl<'a> Generator<'a> {
             10 if self.odd(Oddity::UnpackableNames, 50) => match self.rng.below(3) {
                 0 => format!("{}.test", "x".repeat(64)),
                 1 => format!("a..example{}.test", self.count),
-                _ => vec![LONG_LABEL; 5].join("."),
+                _ => [LONG_LABEL; 5].join("."),
             },
             11 => format!("{}.test", [LONG_LABEL; 3].join(".") + ".b23456789-123456789-123456789-123456789-123456"),
             12..=14 => match externals.last() {
@@ -657,7 +668,7 @@ impl<'a> Generator<'a> {
                 0 => vec![a, b],
                 1 => vec![b, a],
                 2 => vec![b],
-                3 if self.odd(Oddity::NoClusterIp, 50) => vec![],
+                3 => vec![], // none yet
                 _ => vec![a],
             };
             spec.insert("ips".to_owned(), json!(addresses));
@@ -818,6 +829,22 @@ mod tests {
             objects.iter().filter_map(|o| text(o, "/spec/clusterIP")).filter(|a| *a != "None").collect();
         let unique: std::collections::HashSet<_> = addresses.iter().collect();
         assert!(unique.len() < addresses.len(), "no address behind two Services");
+    }
+
+    #[test]
+    fn addresses_are_addresses() {
+        for seed in 0..30 {
+            for object in generate(seed, &shape()) {
+                let endpoints = array(&object, "/endpoints").iter().flat_map(|e| array(e, "/addresses"));
+                let own = array(&object, "/spec/clusterIPs").iter().chain(array(&object, "/spec/ips"));
+                for address in endpoints.chain(own).filter_map(Value::as_str) {
+                    let fine = address == "None"
+                        || object["addressType"] == "FQDN"
+                        || address.parse::<std::net::IpAddr>().is_ok();
+                    assert!(fine, "{address} in {object}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The conformance suite: proof that a server answers as CoreDNS v1.15.0 does.
 //!
-//! A reference CoreDNS ([`reference`]) and the server under test ([`server`]) watch one API server
+//! A reference CoreDNS ([`mod@reference`]) and the server under test ([`server`]) watch one API server
 //! fixture with the same Corefile ([`options`]). From a seed come a cluster ([`cluster`]) and questions
 //! ([`question`]); both servers are asked ([`session`]) and the answers compared whole ([`compare`]).
 //! What differs is a decided difference ([`differences`]), or a failure, which is shown on the smallest cluster that

@@ -6,6 +6,7 @@
 
 /// A Corefile and what goes with it.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a Corefile")]
 pub struct OptionSet {
     /// Its name on the command line and in the table.
     pub name: &'static str,
@@ -17,7 +18,7 @@ pub struct OptionSet {
     pub multicluster: &'static [&'static str],
     /// The zones of external addresses (`k8s_external`).
     pub external_zones: &'static [&'static str],
-    /// Whether reverse zones are served, so that PTR questions can be answered.
+    /// Whether reverse zones are served and answered, so that PTR questions are worth many questions.
     pub reverse: bool,
     /// `pods verified`: the server watches pods.
     pub watches_pods: bool,
@@ -311,6 +312,8 @@ other.test, example.test {
     }
 }",
         zones: &["."],
+        // CoreDNS is silent for each of these, which takes long: see tests/DIFFERENCES.md, root-zone-ptr.
+        reverse: false,
         ..DEFAULTS
     },
     OptionSet {

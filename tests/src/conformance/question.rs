@@ -193,8 +193,7 @@ pub fn questions(objects: &[Value], set: &OptionSet, seed: u64, count: usize) ->
         }
     }
     while out.len() < count {
-        let wire = if rng.chance(4) { malformed(&names, &mut rng) } else { Some(question(&names, set, &mut rng)) };
-        let Some(wire) = wire else { continue };
+        let wire = if rng.chance(4) { malformed(&names, &mut rng) } else { question(&names, set, &mut rng) };
         let mut transport = transport(&mut rng);
         let mut source = None;
         if set.from_pods && rng.chance(60) {
@@ -322,6 +321,9 @@ fn collect(objects: &[Value], set: &OptionSet, rng: &mut Rng) -> Names {
     for fixed in ["192.0.2.1", "10.96.255.254", "127.0.0.1", "2001:db8::1", "fd00:10:96::ffff", "::", "::1", "0.0.0.0"]
     {
         names.reverse.extend(fixed.parse().ok().map(reverse_name));
+    }
+    if !set.reverse {
+        names.reverse.truncate(8);
     }
     names.forward.retain(|name| usable(name));
     names.structure.retain(|name| usable(name));
@@ -527,7 +529,9 @@ fn question(names: &Names, set: &OptionSet, rng: &mut Rng) -> Vec<u8> {
     let (mut name, mut qtype) = match rng.below(100) {
         0..=59 if !names.forward.is_empty() => (Name::from_text(rng.pick(&names.forward)), pick_type(rng)),
         60..=74 if !names.structure.is_empty() => (Name::from_text(rng.pick(&names.structure)), pick_type(rng)),
-        75..=94 => (rng.pick(&names.reverse).clone(), if rng.chance(75) { rtype::PTR } else { pick_type(rng) }),
+        75..=94 if set.reverse || rng.chance(5) => {
+            (rng.pick(&names.reverse).clone(), if rng.chance(75) { rtype::PTR } else { pick_type(rng) })
+        }
         _ => (Name::from_text(rng.pick(&names.outside)), pick_type(rng)),
     };
     if rng.chance(25) {
@@ -735,8 +739,8 @@ fn edns_option(rng: &mut Rng) -> (u16, Vec<u8>) {
     (option.0, option.1.to_vec())
 }
 
-/// A packet that is no good query. `None` when the draw was not possible.
-fn malformed(names: &Names, rng: &mut Rng) -> Option<Vec<u8>> {
+/// A packet that is no good query.
+fn malformed(names: &Names, rng: &mut Rng) -> Vec<u8> {
     let name = Name::from_text(rng.pick(&names.forward));
     let mut builder = Builder::new(name, *rng.pick(&[rtype::A, rtype::SRV, rtype::AAAA]));
     if rng.chance(40) {
@@ -803,7 +807,7 @@ fn malformed(names: &Names, rng: &mut Rng) -> Option<Vec<u8>> {
             wire[11] = 0;
         }
     }
-    Some(wire)
+    wire
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 //! the same questions.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -91,12 +93,11 @@ pub struct Session<'a> {
     pub world: World,
     /// The cluster's objects, sentinels aside.
     pub objects: Vec<Value>,
-    counterfactual: BTreeMap<&'static str, World>,
+    counterfactual: Mutex<BTreeMap<&'static str, World>>,
     runtime: &'a Handle,
     reference: &'a Program,
     subject: &'a Program,
     upstream: String,
-    clients: Clients,
 }
 
 /// The reference and the server under test, as clients of one thread.
@@ -115,7 +116,7 @@ const PROMPT: Duration = Duration::from_millis(50);
 /// Questions asked at once.
 const THREADS: usize = 8;
 /// Differences looked at in a set; beyond, they are only counted.
-const SETTLED_AT_MOST: usize = 300;
+const SETTLED_AT_MOST: usize = 1000;
 /// How often the reference is asked before a difference is believed. Go begins to walk a small map at one of eight
 /// places, so the rarer of two orders comes once in eight times: that it stays away a hundred times is one in 600,000.
 const ATTEMPTS: usize = 100;
@@ -144,14 +145,15 @@ impl Clients {
     }
 
     /// Asks, and believes silence only from a server that answers other questions at once.
-    fn ask_for_sure(&mut self, which: usize, query: &Query) -> io::Result<Reply> {
+    fn ask_for_sure(&mut self, which: usize, query: &Query) -> Reply {
         for _ in 0..10 {
-            let reply = self.ask(which, query, PATIENCE)?;
-            if reply != Reply::Silence || is_prompt(&mut self.plain[which])? {
-                return Ok(reply);
+            // A socket's error is silence too: the query was sent to a server that runs, which is looked after.
+            let reply = self.ask(which, query, PATIENCE).unwrap_or(Reply::Silence);
+            if reply != Reply::Silence || is_prompt(&mut self.plain[which]).unwrap_or(false) {
+                return reply;
             }
         }
-        Ok(Reply::Silence)
+        Reply::Silence
     }
 }
 
@@ -174,16 +176,14 @@ impl<'a> Session<'a> {
         upstream: &str,
     ) -> Result<Self, WorldError> {
         let world = World::start(runtime, set, &[reference, subject], &objects, upstream)?;
-        let clients = Clients::new(&world);
         Ok(Self {
             world,
             objects,
-            counterfactual: BTreeMap::new(),
+            counterfactual: Mutex::default(),
             runtime,
             reference,
             subject,
             upstream: upstream.to_owned(),
-            clients,
         })
     }
 
@@ -221,15 +221,12 @@ impl<'a> Session<'a> {
             questions: queries.len(),
             agree: queries.len() - suspects.len(),
             silent: silent.into_inner().unwrap_or_else(PoisonError::into_inner),
+            unsettled: suspects.len().saturating_sub(SETTLED_AT_MOST),
             ..Tally::default()
         };
-        for (number, query) in suspects.into_iter().enumerate() {
-            if number >= SETTLED_AT_MOST {
-                tally.unsettled += 1;
-                continue;
-            }
-            self.world.check_running()?;
-            match self.settle(query)? {
+        suspects.truncate(SETTLED_AT_MOST);
+        for (query, verdict) in self.settle_all(&suspects)? {
+            match verdict {
                 Verdict::Agree { varied } => {
                     tally.agree += 1;
                     tally.varied += usize::from(varied);
@@ -241,33 +238,51 @@ impl<'a> Session<'a> {
                 Verdict::Differ(case) => tally.differ.push(case),
             }
         }
-        self.world.check_running()?;
         Ok(tally)
     }
 
-    fn ask(&mut self, which: usize, query: &Query) -> Result<Reply, WorldError> {
-        match self.clients.ask_for_sure(which, query) {
-            Ok(reply) => Ok(reply),
-            Err(error) => {
-                self.world.check_running()?;
-                // The server runs and does not take the query: its silence is its answer.
-                eprintln!("cannot ask: {error}: {query}");
-                Ok(Reply::Silence)
+    /// Judges all the questions, several at once, and returns them in their order.
+    fn settle_all<'q>(&mut self, queries: &[&'q Query]) -> Result<Vec<(&'q Query, Verdict)>, WorldError> {
+        self.world.check_running()?;
+        let next = AtomicUsize::new(0);
+        let verdicts = Mutex::new(Vec::new());
+        let session = &*self;
+        let (next, out) = (&next, &verdicts);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(move || {
+                    let mut clients = Clients::new(&session.world);
+                    while let Some(query) = queries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let verdict = session.settle_with(&mut clients, query);
+                        out.lock().unwrap_or_else(PoisonError::into_inner).push((*query, verdict));
+                    }
+                });
             }
-        }
+        });
+        self.world.check_running()?;
+        let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        verdicts.sort_by_key(|(query, _)| *query);
+        verdicts.into_iter().map(|(query, verdict)| Ok((query, verdict?))).collect()
     }
 
     /// Judges one question, asking as often as it takes.
     pub fn settle(&mut self, query: &Query) -> Result<Verdict, WorldError> {
+        let mut clients = Clients::new(&self.world);
+        let verdict = self.settle_with(&mut clients, query);
+        self.world.check_running()?;
+        verdict
+    }
+
+    fn settle_with(&self, clients: &mut Clients, query: &Query) -> Result<Verdict, WorldError> {
         let panics = self.reference_panics();
-        let subject = self.ask(SUBJECT, query)?;
+        let subject = clients.ask_for_sure(SUBJECT, query);
         let mut seen: Vec<Reply> = Vec::new();
         let mut attempt = 0;
         // A record that cannot be packed silences the reference, unless it falls victim to truncation: that varies.
         let truncated = subject.message().is_some_and(Message::truncated);
         let silence_counts = if truncated { SILENCE_COUNTS / 5 } else { SILENCE_COUNTS };
         while attempt < ATTEMPTS {
-            let reply = self.ask(REFERENCE, query)?;
+            let reply = clients.ask_for_sure(REFERENCE, query);
             if acceptable(query, &reply, &subject) {
                 return Ok(Verdict::Agree { varied: !seen.is_empty() });
             }
@@ -281,7 +296,7 @@ impl<'a> Session<'a> {
         if let Some(message) = subject.message().filter(|m| m.truncated() && !cut.is_empty()) {
             let mut by_tcp = query.clone();
             by_tcp.transport = Transport::Tcp4;
-            let whole = self.ask(REFERENCE, &by_tcp)?;
+            let whole = clients.ask_for_sure(REFERENCE, &by_tcp);
             let whole = whole.message().filter(|m| !m.truncated());
             let limit = match (query.transport.is_tcp(), Message::parse(&query.wire)) {
                 (false, Ok(question)) => udp_limit(&question),
@@ -294,7 +309,7 @@ impl<'a> Session<'a> {
         }
         for difference in DIFFERENCES {
             if seen.iter().any(|reply| (difference.applies)(query, reply))
-                && self.explains(difference.name, &difference.ours, query, &subject)?
+                && self.explains(clients, difference.name, &difference.ours, query, &subject)?
             {
                 return Ok(Verdict::Accepted(difference.name));
             }
@@ -307,7 +322,8 @@ impl<'a> Session<'a> {
 
     /// Whether the reference gives our answer where the difference says that it does.
     fn explains(
-        &mut self,
+        &self,
+        clients: &mut Clients,
         name: &'static str,
         ours: &Ours,
         query: &Query,
@@ -317,26 +333,23 @@ impl<'a> Session<'a> {
             Ours::ToQuestion(rewrite) => {
                 let Some(other) = rewrite(query, self.world.set) else { return Ok(false) };
                 for _ in 0..ATTEMPTS {
-                    if same_but_for_case(&self.ask(REFERENCE, &other)?, subject) {
+                    if same_but_for_case(&clients.ask_for_sure(REFERENCE, &other), subject) {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-            Ours::InCluster(change) => {
-                let objects: Vec<Value> = self.objects.iter().filter_map(|o| change(o, self.world.set)).collect();
-                if objects == self.objects {
+            Ours::Elsewhere { object, corefile, question } => {
+                let objects: Vec<Value> = self.objects.iter().filter_map(|o| object(o, self.world.set)).collect();
+                let corefile = corefile(self.world.set.corefile);
+                if objects == self.objects && corefile == self.world.set.corefile {
                     return Ok(false);
                 }
-                if !self.counterfactual.contains_key(name) {
-                    let world =
-                        World::start(self.runtime, self.world.set, &[self.reference], &objects, &self.upstream)?;
-                    self.counterfactual.insert(name, world);
-                }
-                let Some(world) = self.counterfactual.get(name) else { return Ok(false) };
-                let mut client = Client::new(world.servers[0].dns_port);
+                let port = self.counterfactual_port(name, &objects, corefile)?;
+                let mut client = Client::new(port);
+                let there = question(query);
                 for _ in 0..ATTEMPTS {
-                    let reply = client.ask(&query.wire, query.transport, PATIENCE).unwrap_or_default();
+                    let reply = client.ask(&there.wire, query.transport, PATIENCE).unwrap_or_default();
                     let reply = Reply::from_bytes(reply);
                     if acceptable(query, &reply, subject) || same_but_for_marked(&reply, subject) {
                         return Ok(true);
@@ -350,6 +363,21 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The port of the reference on the cluster that the difference of that name speaks of.
+    fn counterfactual_port(&self, name: &'static str, objects: &[Value], corefile: String) -> Result<u16, WorldError> {
+        let mut worlds = self.counterfactual.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = match worlds.entry(name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                // Option sets are static; these few hundred bytes stay until the process ends.
+                let corefile = Box::leak(corefile.into_boxed_str());
+                let set = Box::leak(Box::new(OptionSet { corefile, ..*self.world.set }));
+                entry.insert(World::start(self.runtime, set, &[self.reference], objects, &self.upstream)?)
+            }
+        };
+        Ok(world.servers[0].dns_port)
+    }
+
     fn reference_panics(&self) -> usize {
         self.world.servers[REFERENCE].output().matches("Recovered from panic").count()
     }
@@ -357,9 +385,10 @@ impl<'a> Session<'a> {
     /// Makes the cluster consist of these objects, for both servers and all counterfactual ones.
     pub fn set_objects(&mut self, objects: Vec<Value>) -> Result<(), WorldError> {
         self.world.set_objects(&objects)?;
-        for (name, world) in &mut self.counterfactual {
-            if let Some(Ours::InCluster(change)) = super::differences::find(name).map(|d| &d.ours) {
-                let changed: Vec<Value> = objects.iter().filter_map(|o| change(o, self.world.set)).collect();
+        let worlds = self.counterfactual.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (name, world) in worlds {
+            if let Some(Ours::Elsewhere { object, .. }) = super::differences::find(name).map(|d| &d.ours) {
+                let changed: Vec<Value> = objects.iter().filter_map(|o| object(o, self.world.set)).collect();
                 world.set_objects(&changed)?;
             }
         }
@@ -369,10 +398,9 @@ impl<'a> Session<'a> {
 
     /// Starts everything anew on these objects.
     pub fn restart(&mut self, objects: Vec<Value>) -> Result<(), WorldError> {
-        self.counterfactual.clear();
+        self.counterfactual = Mutex::default();
         let programs = [self.reference, self.subject];
         self.world = World::start(self.runtime, self.world.set, &programs, &objects, &self.upstream)?;
-        self.clients = Clients::new(&self.world);
         self.objects = objects;
         Ok(())
     }
@@ -389,10 +417,13 @@ impl<'a> Session<'a> {
                 return false;
             }
             let tried = self.set_objects(objects.to_vec()).and_then(|()| self.difference_of(query));
-            tried.map(|case| case.is_some_and(|case| case.what == first.what)).unwrap_or_else(|e| {
-                error = Some(e);
-                false
-            })
+            match tried {
+                Ok(case) => case.is_some_and(|case| case.what == first.what),
+                Err(e) => {
+                    error = Some(e);
+                    false
+                }
+            }
         });
         if let Some(error) = error {
             return Err(error);

@@ -69,10 +69,10 @@ fn bind() -> io::Result<(UdpSocket, TcpListener)> {
 fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
     let mut buffer = [0; 4096];
     while !stop.load(Ordering::Relaxed) {
-        if let Ok((len, client)) = socket.recv_from(&mut buffer) {
-            if let Some(reply) = answer(&buffer[..len], false) {
-                let _ = socket.send_to(&reply, client);
-            }
+        if let Ok((len, client)) = socket.recv_from(&mut buffer)
+            && let Some(reply) = answer(&buffer[..len], false)
+        {
+            let _ = socket.send_to(&reply, client);
         }
     }
 }

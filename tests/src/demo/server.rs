@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at something that comes soon.
 const STEP: Duration = Duration::from_millis(20);
 
-/// A server on a free port of both loopback addresses, stopped when dropped.
+/// A server on a free port of the loopback addresses, stopped when dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -24,16 +24,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `rustk8s` with the arguments that make it listen on the given port, and waits until it answers for
-    /// `cluster.local`. What it prints goes to files in `directory`.
+    /// Starts `rustk8s ARGS… -dns.port PORT`, and waits until it answers for `cluster.local`. What it prints goes to files in `directory`.
     ///
     /// # Panics
     /// When it stops by itself, or does not answer.
-    pub fn start(directory: &Path, args: impl Fn(u16) -> Vec<String>) -> Server {
+    pub fn start(directory: &Path, args: &[&str]) -> Server {
         // Another process may take the port between the look and the start: then another port.
         for _ in 0..5 {
             let port = ports::free_port();
-            let mut server = Server::spawn(directory, port, &args(port));
+            let mut server = Server::spawn(directory, port, args);
             match server.wait_until_it_answers() {
                 Ok(()) => return server,
                 Err(stopped) if ports::hold(port).is_err() => eprintln!("again on another port: {stopped}"),
@@ -48,15 +47,17 @@ impl Server {
     /// # Panics
     /// As [`Server::start`].
     pub fn demo(directory: &Path) -> Server {
-        Server::start(directory, |port| vec!["-dns.port".to_owned(), port.to_string()])
+        Server::start(directory, &[])
     }
 
-    fn spawn(directory: &Path, port: u16, args: &[String]) -> Server {
+    fn spawn(directory: &Path, port: u16, args: &[&str]) -> Server {
         let stdout = directory.join(format!("{port}.stdout"));
         let stderr = directory.join(format!("{port}.stderr"));
         let file = |path: &Path| File::create(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let child = Command::new(binary::rustk8s())
             .args(args)
+            .args(["-dns.port", &port.to_string()])
+            .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(file(&stdout))
             .stderr(file(&stderr))
@@ -152,6 +153,7 @@ pub fn run_to_end(directory: &Path, args: &[&str]) -> Ended {
     let file = |path: &Path| File::create(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut child = Command::new(binary::rustk8s())
         .args(args)
+        .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(file(&stdout))
         .stderr(file(&stderr))
@@ -179,11 +181,11 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     None
 }
 
-/// Whether both listeners answer `dns-version.cluster.local TXT` with NOERROR.
+/// Whether all listeners answer `dns-version.cluster.local TXT` with NOERROR.
 fn answers(port: u16) -> bool {
     const QUERY: &[u8] =
         b"\x47\x11\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0bdns-version\x07cluster\x05local\x00\x00\x10\x00\x01";
-    ports::LOOPBACK.iter().all(|&addr| {
+    ports::loopback().iter().all(|&addr| {
         let Ok(socket) = UdpSocket::bind((addr, 0)) else { return false };
         let mut reply = [0; 512];
         socket.set_read_timeout(Some(Duration::from_millis(200))).is_ok()
