@@ -107,7 +107,7 @@ impl Encoder {
                     (Some(name), _) if name.len() <= room && !name.split('.').any(str::is_empty) => {
                         self.text(name);
                     }
-                    (None, Some(spelled)) => {
+                    (_, Some(spelled)) => {
                         let dashed = spelled_label(spelled);
                         self.text(&dashed);
                     }
