@@ -218,3 +218,22 @@ fn not_equal_in_a_selector() {
     // Its canonical form, which has the same meaning.
     assert_eq!(selector.to_string(), "tier notin (gold)");
 }
+
+#[test]
+fn an_alias_of_the_external_view_is_written_once() {
+    use rustk8s::external::{ExternalConfig, ExternalView};
+    let mut engine = Engine::new(&Config::default()).unwrap();
+    let events = r#"
+{"type":"ADDED","object":{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"dev"}}}
+{"type":"ADDED","object":{"apiVersion":"v1","kind":"Service","metadata":{"name":"shop","namespace":"dev"},"spec":{"clusterIP":"10.0.0.1","ports":[{"name":"a","port":1,"protocol":"TCP"},{"name":"b","port":2,"protocol":"TCP"}]},"status":{"loadBalancer":{"ingress":[{"hostname":"lb.example.net"}]}}}}
+"#;
+    engine.feed(events.as_bytes(), 1, |error| panic!("{error}"));
+    let zones = vec!["example.com".to_string()];
+    let view = ExternalView::new(&ExternalConfig { zones, ..ExternalConfig::default() }).unwrap();
+    let query = Query::ask(1, &rustk8s::name::from_text("shop.dev.example.com").unwrap(), 1).unwrap();
+    let client = Client { addr: "127.0.0.1".parse().unwrap(), transport: Transport::Tcp };
+    let (mut scratch, mut out) = (Scratch::new(), Vec::new());
+    engine.resolve_external(&view, &query, &client, &[Upstream::Failed], &mut scratch, &mut out);
+    let message = Message::from_vec(&out).unwrap();
+    assert_eq!(message.answers.len(), 1, "{message}");
+}
