@@ -156,7 +156,7 @@ fn errors_tell_the_place() {
         (
             ". {\n frobnicate\n}",
             ErrorKind::UnknownDirective,
-            "Corefile:2: directive 'frobnicate': unknown directive; supported are: bind, ",
+            "Corefile:2: directive 'frobnicate': unknown directive; supported are: autopath, bind, ",
         ),
         (
             ":53 {\n}",

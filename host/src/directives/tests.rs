@@ -737,7 +737,7 @@ fn what_is_not_supported_differs_from_what_is_unknown() {
     assert_eq!(error.kind(), ErrorKind::UnsupportedDirective);
     assert!(
         error.to_string().starts_with(
-            "Corefile:3: directive 'dnssec': this is a plugin of CoreDNS that this server does not have yet; remove it, or keep CoreDNS for this server block; supported are: bind, errors, "
+            "Corefile:3: directive 'dnssec': this is a plugin of CoreDNS that this server does not have yet; remove it, or keep CoreDNS for this server block; supported are: autopath, bind, errors, "
         ),
         "{error}"
     );
