@@ -1,8 +1,8 @@
 //! From a query to its reply: the rules of CoreDNS's `kubernetes` plugin.
 //!
 //! The path of a query: [`Snapshot::resolve`] finds the zone; by the question's type it takes the name apart
-//! ([`request`]), looks up what the name stands for ([`locate`]) and writes the records ([`records`], [`chase`] for
-//! aliases, [`reverse`] for PTR, [`apex`] for SOA, NS and TXT); what is not there becomes NODATA, NXDOMAIN, or the
+//! (`request`), looks up what the name stands for (`locate`) and writes the records (`records`, `chase` for
+//! aliases, `reverse` for PTR, `apex` for SOA, NS and TXT); what is not there becomes NODATA, NXDOMAIN, or the
 //! caller's turn.
 
 mod apex;
